@@ -7,6 +7,7 @@
 
 #ifdef DOWNLINK_BOOST_ASIO
 #include <boost/system/error_code.hpp>
+#include <boost/system/system_error.hpp>
 #else
 #include <system_error>
 #endif
@@ -16,10 +17,12 @@ namespace downlink {
 #ifdef DOWNLINK_BOOST_ASIO
 using error_code = boost::system::error_code;
 using error_category = boost::system::error_category;
+using system_error = boost::system::system_error;
 #else
 /// What asynchronous calls and `Result` report: `std::error_code`, or Boost's with `DOWNLINK_BOOST_ASIO`.
 using error_code = std::error_code;
 using error_category = std::error_category;
+using system_error = std::system_error;
 #endif
 
 /// What can go wrong at run time. Misuse at set-up throws `std::invalid_argument` instead.
@@ -99,7 +102,7 @@ inline error_code make_error_code(errc value) noexcept { return {static_cast<int
 
 /// A value, or the error that stood in its way. Tests as true when it holds a value.
 template <class T>
-class [[nodiscard]] Result {
+class Result {
  public:
   Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}
   Result(error_code error) : state_(std::in_place_index<1>, error) {}

@@ -1,0 +1,247 @@
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <random>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <downlink/channel/encoded_log.hpp>
+#include <downlink/wire/cursor.hpp>
+#include <downlink/wire/sse.hpp>
+#include <downlink/wire/utf8.hpp>
+
+namespace downlink::detail {
+
+/// Somebody to tell that a channel has news. `wake` comes from any thread, under the channel's wake lock; it carries no
+/// data and must neither block nor call back into the channel.
+class Waker {
+ public:
+  virtual void wake() noexcept = 0;
+
+ protected:
+  ~Waker() = default;
+};
+
+/// What a `Channel`, its publishers and its subscribers share. Safe from any thread.
+///
+/// Locks, in the order in which they nest: an encoded log's, the log's. The wake lock nests in none of them.
+class ChannelState {
+ public:
+  ChannelState(ChannelOptions options, std::uint64_t epoch)
+      : options_(std::move(options)), log_{{}, Log(options_, epoch), options_.clock.get()} {
+    if (!options_.clock) {
+      options_.clock = std::make_shared<Clock>();
+      log_.clock = options_.clock.get();
+    }
+    if (options_.max_lag == 0 || options_.max_lag_messages == 0) {
+      throw std::invalid_argument("ChannelOptions: max_lag and max_lag_messages must be above zero");
+    }
+    if (options_.history.max_age.count() < 0) {
+      throw std::invalid_argument("ChannelOptions: history.max_age must not be negative");
+    }
+    last_use_ = log_.clock->now();
+  }
+
+  const ChannelOptions& options() const { return options_; }
+
+  static error_code validate(const ChannelOptions& options, const Message& message) {
+    if (message.data.size() > options.max_message) return errc::message_too_large;
+    if (!wire::valid_event_name(message.event)) return errc::bad_event_name;
+    if (!message.binary && !wire::is_utf8(message.data)) return errc::not_utf8;
+    return {};
+  }
+
+  /// Appends under the next offset, or under `at`, and wakes whoever waits.
+  Result<MessageId> append(Message message, const MessageId* at = nullptr) {
+    if (const auto bad = validate(options_, message)) return bad;
+    if (message.event == "message") message.event.clear();
+    auto record = std::make_shared<Record>();
+    record->message = std::move(message);
+    std::vector<RecordPtr> evicted;
+    MessageId id;
+    {
+      const std::lock_guard guard(log_.mutex);
+      if (closed_.load(std::memory_order_relaxed)) return errc::channel_closed;
+      if (at && !log_.log.seek(*at, evicted)) return errc::offset_not_increasing;
+      const TimePoint now = log_.clock->now();
+      id = log_.log.append(std::move(record), now, evicted);
+      last_use_ = now;
+      publish_bounds();
+    }
+    wake();
+    return id;
+  }
+
+  /// Nothing is published any more; subscribers are sent what is there and then end.
+  void close() {
+    {
+      const std::lock_guard guard(log_.mutex);
+      if (closed_.exchange(true)) return;
+    }
+    wake();
+  }
+  bool closed() const { return closed_.load(std::memory_order_acquire); }
+
+  /// The newest position, the first that a subscriber may still be behind at, and the last that a jump took. They may
+  /// be old when they are read; a wake-up follows every change.
+  Position head() const { return head_.load(std::memory_order_acquire); }
+  Position tail_first() const { return tail_first_.load(std::memory_order_acquire); }
+  Position reset_through() const { return reset_through_.load(std::memory_order_acquire); }
+
+  struct Attached {
+    StartPoint start;
+    /// The head when the subscriber came: what is newer counts towards its lag.
+    Position joined = 0;
+  };
+
+  /// Counts a subscriber in and finds its start, in one step: from here on the live tail is kept for it.
+  Attached attach(const StartRequest& request, DefaultStart otherwise) {
+    std::vector<RecordPtr> expired;
+    const std::lock_guard guard(log_.mutex);
+    log_.log.expire(log_.clock->now(), expired);
+    if (subscribers_.fetch_add(1, std::memory_order_relaxed) == 0) log_.log.keep_tail(true);
+    return {find_start(request, otherwise), log_.log.head()};
+  }
+  void detach() {
+    const std::lock_guard guard(log_.mutex);
+    last_use_ = log_.clock->now();
+    if (subscribers_.fetch_sub(1, std::memory_order_relaxed) == 1) log_.log.keep_tail(false);
+  }
+  std::size_t subscribers() const { return subscribers_.load(std::memory_order_relaxed); }
+
+  /// A start for a reader that is not counted as a subscriber.
+  StartPoint start(const StartRequest& request, DefaultStart otherwise) {
+    std::vector<RecordPtr> expired;
+    const std::lock_guard guard(log_.mutex);
+    log_.log.expire(log_.clock->now(), expired);
+    last_use_ = log_.clock->now();
+    return find_start(request, otherwise);
+  }
+
+  /// Where a reader goes on that lost messages: at the oldest retained one, or at the newest.
+  Position resume_earliest() const {
+    const std::lock_guard guard(log_.mutex);
+    return std::max(log_.log.start_earliest().next, log_.log.lost_through() + 1);
+  }
+  Position resume_newest() const {
+    const std::lock_guard guard(log_.mutex);
+    return log_.log.start_before_end(1).next;
+  }
+
+  MessageId id_of(Position position) const {
+    const std::lock_guard guard(log_.mutex);
+    return log_.log.id_of(position);
+  }
+  /// The cursor that a reader holds who is to get `next` next: the id before it.
+  MessageId cursor_before(Position next) const { return id_of(next - 1); }
+  /// The id of the first live message at or after `next`; nothing when there is none.
+  std::optional<MessageId> first_live(Position next) const {
+    const std::lock_guard guard(log_.mutex);
+    const Record* record = log_.log.first_live(next);
+    return record ? std::optional(record->id) : std::nullopt;
+  }
+
+  /// Reads a range in one wire form; see `EncodedLog::read`.
+  void read(Form form, Position from, const ReadLimits& limits, Range& range) {
+    EncodedLog& encoded = encoded_log(form);
+    encoded.read(from, limits, range);
+    if (encoded.over_bound()) {
+      const std::lock_guard guard(forms_mutex_);
+      for (const auto& other : forms_) other->shed();
+    }
+  }
+
+  /// The records themselves, for application code. False when some were lost before they could be read.
+  bool read_records(Position from, std::size_t max_records, std::size_t max_bytes, std::vector<RecordPtr>& out,
+                    Position& head) {
+    std::vector<RecordPtr> expired;
+    const std::lock_guard guard(log_.mutex);
+    log_.log.expire(log_.clock->now(), expired);
+    head = log_.log.head();
+    if (from <= log_.log.lost_through()) return false;
+    log_.log.collect(from, max_records, max_bytes, out);
+    return true;
+  }
+
+  void add_waker(Waker& waker) {
+    const std::lock_guard guard(wake_mutex_);
+    wakers_.push_back(&waker);
+  }
+  /// Once it returns, `waker` is not called any more.
+  void remove_waker(Waker& waker) {
+    const std::lock_guard guard(wake_mutex_);
+    std::erase(wakers_, &waker);
+  }
+
+  /// When the channel was last published to, read from or left by a subscriber.
+  TimePoint last_use() const {
+    const std::lock_guard guard(log_.mutex);
+    return last_use_;
+  }
+  std::size_t history_messages() const {
+    const std::lock_guard guard(log_.mutex);
+    return log_.log.history_messages();
+  }
+
+ private:
+  void wake() {
+    const std::lock_guard guard(wake_mutex_);
+    for (Waker* waker : wakers_) waker->wake();
+  }
+
+  StartPoint find_start(const StartRequest& request, DefaultStart otherwise) const {
+    switch (request.kind) {
+      case StartRequest::Kind::cursor: return log_.log.start_at_cursor(request.cursor);
+      case StartRequest::Kind::earliest: return log_.log.start_earliest();
+      case StartRequest::Kind::history: return log_.log.start_before_end(request.history);
+      case StartRequest::Kind::latest: return log_.log.start_latest();
+      case StartRequest::Kind::none:
+      case StartRequest::Kind::invalid: break;
+    }
+    return otherwise == DefaultStart::latest ? log_.log.start_latest() : log_.log.start_earliest();
+  }
+
+  void publish_bounds() {
+    reset_through_.store(log_.log.reset_through(), std::memory_order_release);
+    tail_first_.store(log_.log.tail_first(), std::memory_order_release);
+    head_.store(log_.log.head(), std::memory_order_release);
+  }
+
+  EncodedLog& encoded_log(Form form) {
+    const std::lock_guard guard(forms_mutex_);
+    for (const auto& encoded : forms_) {
+      if (encoded->form() == form) return *encoded;
+    }
+    return *forms_.emplace_back(std::make_unique<EncodedLog>(form, log_, footprint_, options_.max_encoded));
+  }
+
+  ChannelOptions options_;
+  LockedLog log_;
+  TimePoint last_use_;
+  std::atomic<bool> closed_{false};
+  std::atomic<Position> head_{0};
+  std::atomic<Position> tail_first_{0};
+  std::atomic<Position> reset_through_{0};
+  std::atomic<std::size_t> subscribers_{0};
+
+  std::mutex forms_mutex_;
+  std::vector<std::unique_ptr<EncodedLog>> forms_;
+  std::atomic<std::size_t> footprint_{0};
+
+  std::mutex wake_mutex_;
+  std::vector<Waker*> wakers_;
+};
+
+inline std::uint64_t random_epoch() {
+  std::random_device device;
+  const std::uint64_t bits = (std::uint64_t{device()} << 32) | device();
+  return bits >> 14;  // 50 bits: 10 characters in every id, and a chance of 1e-15 that two incarnations share one
+}
+
+}  // namespace downlink::detail

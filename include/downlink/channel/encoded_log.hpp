@@ -1,0 +1,257 @@
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <deque>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include <downlink/channel/form.hpp>
+#include <downlink/channel/segment.hpp>
+
+namespace downlink::detail {
+
+/// The canonical log and the lock that publishers take.
+struct LockedLog {
+  mutable std::mutex mutex;
+  Log log;
+  const Clock* clock;
+};
+
+/// Consecutive bytes of one segment that are ready to be sent: the messages [first, last).
+struct Piece {
+  SegmentRef segment;
+  std::uint32_t begin = 0;
+  std::uint32_t end = 0;
+  Position first = 0;
+  Position last = 0;
+
+  const char* data() const { return segment->bytes() + begin; }
+  std::uint32_t size() const { return end - begin; }
+};
+
+/// How much one read may take; at least one message comes whatever its size.
+struct ReadLimits {
+  std::size_t bytes = std::size_t{256} << 10;
+  std::size_t messages = ~std::size_t{0};
+  std::size_t pieces = 16;
+};
+
+/// What a reader at `from` is to be sent next, as pieces of the encoded log. Reused from read to read.
+struct Range {
+  Position from = 0;
+  /// Where to read on after it.
+  Position next = 0;
+  std::size_t bytes = 0;
+  std::size_t messages = 0;
+  /// Messages at `from` or later were removed before they could be read: nothing was read.
+  bool lost = false;
+  /// Whether the limits cut it: more follows.
+  bool more = false;
+  std::vector<Piece> pieces;
+
+  void clear(Position start) {
+    from = next = start;
+    bytes = messages = 0;
+    lost = more = false;
+    pieces.clear();
+  }
+};
+
+/// One wire form's encodings of a channel's log: a cache of segments, filled on need by whoever reads, under its own
+/// lock and never the publisher's.
+class EncodedLog {
+ public:
+  EncodedLog(Form form, LockedLog& source, std::atomic<std::size_t>& footprint, std::size_t max_footprint)
+      : form_(form), source_(source), footprint_(footprint), max_footprint_(max_footprint) {}
+
+  Form form() const { return form_; }
+
+  /// Fills `range` with what follows `from`, encoding what is not encoded yet, within the limits.
+  void read(Position from, const ReadLimits& limits, Range& range) {
+    range.clear(from);
+    const std::lock_guard own(mutex_);
+    const Snapshot now = snapshot();
+    range.lost = from <= now.lost_through;
+    if (range.lost) return;
+    forget_before(now.retained_first);
+    while (range.next <= now.head && !full(range, limits)) {
+      const std::size_t found = find(range.next);
+      if (found != segments_.size() && segments_[found]->first() <= range.next) {
+        take(found, now, limits, range);
+      } else if (!encode(found, now.deaths, range)) {
+        range.next = now.head + 1;  // all that is left was superseded or has expired
+      }
+    }
+    range.more = range.next <= now.head;
+    if (over_bound()) shed_locked();
+  }
+
+  /// Drops the oldest segments, but not the newest, until the channel is within its bound. Does nothing while the
+  /// form is in use elsewhere.
+  void shed() {
+    const std::unique_lock own(mutex_, std::try_to_lock);
+    if (own.owns_lock()) shed_locked();
+  }
+
+  bool over_bound() const { return footprint_.load(std::memory_order_relaxed) > max_footprint_; }
+
+ private:
+  struct Snapshot {
+    Position head;
+    Position lost_through;
+    Position retained_first;
+    std::uint64_t deaths;
+  };
+
+  static constexpr std::uint32_t smallest_segment = 4 << 10;
+  static constexpr std::uint32_t largest_segment = 64 << 10;
+  static constexpr std::uint32_t bytes_per_message = 32;  // the least expected: it decides how large an index is
+  static constexpr std::size_t records_at_once = 64;
+
+  Snapshot snapshot() {
+    std::vector<RecordPtr> expired;
+    const std::lock_guard guard(source_.mutex);
+    source_.log.expire(source_.clock->now(), expired);
+    return {source_.log.head(), source_.log.lost_through(), source_.log.retained_first(), source_.log.deaths()};
+  }
+
+  static bool full(const Range& range, const ReadLimits& limits) {
+    return range.bytes >= limits.bytes || range.messages >= limits.messages || range.pieces.size() >= limits.pieces;
+  }
+
+  void forget_before(Position retained) {
+    while (segments_.size() > 1 && segments_.front()->end() <= retained) drop_oldest();
+  }
+
+  void shed_locked() {
+    while (segments_.size() > 1 && over_bound()) drop_oldest();
+  }
+
+  void drop_oldest() {
+    footprint_ -= segments_.front()->footprint();
+    segments_.pop_front();
+  }
+
+  // The index of the first segment that ends after `position`.
+  std::size_t find(Position position) const {
+    if (!segments_.empty() && segments_.back()->first() <= position) {
+      return segments_.back()->end() > position ? segments_.size() - 1 : segments_.size();
+    }
+    const auto found = std::partition_point(segments_.begin(), segments_.end(),
+                                            [&](const SegmentRef& segment) { return segment->end() <= position; });
+    return static_cast<std::size_t>(found - segments_.begin());
+  }
+
+  // Adds to the range what a segment has from range.next on.
+  void take(std::size_t which, const Snapshot& now, const ReadLimits& limits, Range& range) {
+    const SegmentRef& segment = segments_[which];
+    Position last = std::min<Position>({segment->end(), now.head + 1, range.next + (limits.messages - range.messages)});
+    const std::uint64_t stop = segment->begin_of(range.next) + std::uint64_t{limits.bytes - range.bytes};
+    if (segment->end_of(last - 1) > stop) {
+      last = segment->at_byte(static_cast<std::uint32_t>(stop), range.next, last);
+      if (last == range.next && range.pieces.empty()) ++last;
+      if (last == range.next) {
+        range.bytes = limits.bytes;  // the next message does not fit any more
+        return;
+      }
+    }
+    if (segment->deaths() == now.deaths) {
+      add(segment, range.next, last, range);
+      range.next = last;
+    } else {
+      take_live(which, last, limits, range);
+    }
+  }
+
+  // The same where messages expired or were superseded since they were encoded: they are left out. A segment that is
+  // mostly dead is dropped, so that it is made again without them.
+  void take_live(std::size_t which, Position last, const ReadLimits& limits, Range& range) {
+    const SegmentRef segment = segments_[which];
+    live_.clear();
+    {
+      const std::lock_guard guard(source_.mutex);
+      source_.log.live_runs(range.next, last, [&](Position first, Position end) { live_.push_back({first, end}); });
+    }
+    Position living = 0;
+    for (const auto& [first, end] : live_) living += end - first;
+    if (which + 1 < segments_.size() && living * 2 < last - range.next) {
+      footprint_ -= segment->footprint();
+      segments_.erase(segments_.begin() + static_cast<std::ptrdiff_t>(which));
+      return;
+    }
+    for (const auto& [first, end] : live_) {
+      if (range.pieces.size() >= limits.pieces) {
+        range.next = first;
+        return;
+      }
+      add(segment, first, end, range);
+    }
+    range.next = last;
+  }
+
+  static void add(const SegmentRef& segment, Position first, Position last, Range& range) {
+    const std::uint32_t begin = segment->begin_of(first);
+    const std::uint32_t end = segment->end_of(last - 1);
+    if (begin == end) return;
+    range.messages += static_cast<std::size_t>(last - first);
+    range.bytes += end - begin;
+    range.pieces.push_back({segment, begin, end, first, last});
+  }
+
+  // Encodes a bounded amount for range.next, which no segment holds: into the segment before it while there is room,
+  // else into new ones before segments_[next]. Moves range.next on to the first live message; false when none is left.
+  bool encode(std::size_t next, std::uint64_t deaths, Range& range) {
+    const Position until = next == segments_.size() ? ~Position{0} : segments_[next]->first();
+    const Position after = next == 0 ? 0 : segments_[next - 1]->end();
+    records_.clear();
+    {
+      const std::lock_guard guard(source_.mutex);
+      const Record* live = source_.log.first_live(range.next);
+      if (!live) return false;
+      range.next = live->position;
+      if (live->position >= until) return true;
+      // From the block's beginning, so that others who resume in it share the encoding.
+      source_.log.collect(std::max(live->block, after), records_at_once, largest_segment, records_);
+    }
+    SegmentRef segment;
+    if (next > 0 && (next == segments_.size() || records_.front()->position == after)) segment = segments_[next - 1];
+    for (const auto& record : records_) {
+      if (record->position >= until) break;
+      scratch_.clear();
+      const auto& message = record->message;
+      id_ = record->id.to_string();
+      form_->encode(scratch_, {id_, message.event, message.data, message.binary});
+      if (segment && segment->append(record->position, scratch_)) continue;
+      segment = make_segment(record->position, deaths);
+      segment->append(record->position, scratch_);
+      segments_.insert(segments_.begin() + static_cast<std::ptrdiff_t>(next++), segment);
+    }
+    records_.clear();
+    if (scratch_.capacity() > largest_segment) scratch_ = std::string();
+    return true;
+  }
+
+  SegmentRef make_segment(Position first, std::uint64_t deaths) {
+    const std::uint32_t capacity = std::max(next_capacity_, static_cast<std::uint32_t>(scratch_.size()));
+    next_capacity_ = std::min(largest_segment, next_capacity_ * 2);
+    auto segment = Segment::make(first, deaths, capacity, std::max(capacity, smallest_segment) / bytes_per_message);
+    footprint_ += segment->footprint();
+    return segment;
+  }
+
+  const Form form_;
+  LockedLog& source_;
+  std::atomic<std::size_t>& footprint_;
+  const std::size_t max_footprint_;
+  std::mutex mutex_;
+  std::deque<SegmentRef> segments_;
+  std::vector<RecordPtr> records_;
+  std::vector<std::pair<Position, Position>> live_;
+  std::string scratch_;
+  std::string id_;
+  std::uint32_t next_capacity_ = smallest_segment;
+};
+
+}  // namespace downlink::detail

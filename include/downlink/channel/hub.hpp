@@ -1,0 +1,131 @@
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include <downlink/channel/channel.hpp>
+
+namespace downlink {
+
+/// How a hub makes and keeps its channels.
+struct HubOptions {
+  /// The options of each channel that the hub makes.
+  ChannelOptions channel = {};
+  /// Channels at most; past it `open` answers `errc::too_many_channels`.
+  std::size_t max_channels = 100'000;
+  /// A channel goes when it has been without subscribers and new messages for this long.
+  std::chrono::milliseconds idle_expiry{60'000};
+};
+
+/// Channels by name, made when first used. A copyable handle; safe from any thread. A channel that somebody holds a
+/// handle to, or is subscribed to, never expires.
+class Hub {
+ public:
+  explicit Hub(HubOptions options = {}) : state_(std::make_shared<State>()) {
+    if (options.max_channels == 0) throw std::invalid_argument("HubOptions: max_channels must be above zero");
+    if (!options.channel.clock) options.channel.clock = std::make_shared<Clock>();
+    state_->options = std::move(options);
+  }
+
+  /// The channel of this name, made if there is none. Errors: `bad_channel_name`, `too_many_channels`.
+  Result<Channel> open(std::string_view name) const {
+    if (!valid_name(name)) return errc::bad_channel_name;
+    auto& state = *state_;
+    const std::lock_guard guard(state.mutex);
+    const TimePoint now = state.options.channel.clock->now();
+    state.sweep(now, sweep_at_once);
+    auto found = state.channels.find(name);
+    if (found != state.channels.end() && state.expired(found->second, now)) {
+      state.channels.erase(found);
+      found = state.channels.end();
+    }
+    if (found != state.channels.end()) return found->second;
+    if (state.channels.size() >= state.options.max_channels) state.expire_all(now);
+    if (state.channels.size() >= state.options.max_channels) return errc::too_many_channels;
+    Channel made(state.options.channel);
+    state.channels.emplace(std::string(name), made);
+    return made;
+  }
+
+  /// How many channels there are, expired ones that were not swept yet included.
+  std::size_t size() const {
+    const std::lock_guard guard(state_->mutex);
+    return state_->channels.size();
+  }
+
+  /// Lets go of every channel whose idle time is over. `open` does a part of it each time, so calling this is only
+  /// needed where channels are opened rarely and memory matters.
+  void expire_idle() const {
+    const std::lock_guard guard(state_->mutex);
+    state_->expire_all(state_->options.channel.clock->now());
+  }
+
+  /// Closes every channel.
+  void close() const {
+    std::vector<Channel> closing;
+    {
+      const std::lock_guard guard(state_->mutex);
+      for (const auto& [name, channel] : state_->channels) closing.push_back(channel);
+      state_->channels.clear();
+    }
+    for (auto& channel : closing) channel.close();
+  }
+
+  const HubOptions& options() const { return state_->options; }
+
+  /// 1 to 128 characters of `[A-Za-z0-9._~-]`, not `.` or `..` (WIRE §10).
+  static bool valid_name(std::string_view name) {
+    if (name.empty() || name.size() > 128 || name == "." || name == "..") return false;
+    for (const char c : name) {
+      const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+      if (!letter && !(c >= '0' && c <= '9') && c != '.' && c != '_' && c != '~' && c != '-') return false;
+    }
+    return true;
+  }
+
+ private:
+  struct NameHash {
+    using is_transparent = void;
+    std::size_t operator()(std::string_view name) const { return std::hash<std::string_view>{}(name); }
+  };
+
+  struct State {
+    bool expired(const Channel& channel, TimePoint now) const {
+      const auto& shared = ChannelAccess::state(channel);
+      return shared.use_count() == 1 && shared->subscribers() == 0 && now - shared->last_use() >= options.idle_expiry;
+    }
+
+    void expire_all(TimePoint now) {
+      std::erase_if(channels, [&](const auto& entry) { return expired(entry.second, now); });
+    }
+
+    // Looks at the channels of the next `count` buckets, going round.
+    void sweep(TimePoint now, std::size_t count) {
+      for (; count > 0 && !channels.empty(); --count) {
+        bucket = (bucket + 1) % channels.bucket_count();
+        for (auto entry = channels.begin(bucket); entry != channels.end(bucket); ++entry) {
+          if (!expired(entry->second, now)) continue;
+          channels.erase(channels.find(entry->first));
+          break;
+        }
+      }
+    }
+
+    mutable std::mutex mutex;
+    HubOptions options;
+    std::unordered_map<std::string, Channel, NameHash, std::equal_to<>> channels;
+    std::size_t bucket = 0;
+  };
+
+  static constexpr std::size_t sweep_at_once = 2;
+
+  std::shared_ptr<State> state_;
+};
+
+}  // namespace downlink

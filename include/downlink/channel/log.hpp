@@ -1,0 +1,336 @@
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <queue>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include <downlink/channel/options.hpp>
+
+namespace downlink::detail {
+
+/// Where a message stands in a log, over all epochs: unlike offsets, positions never start again. Position 0 is before
+/// the first message.
+using Position = std::uint64_t;
+
+/// A published message as the log keeps it: immutable, shared with whoever is encoding it.
+struct Record {
+  Message message;
+  Position position = 0;
+  MessageId id = {};
+  TimePoint published = {};
+  TimePoint expires = TimePoint::max();
+  /// The first position of the block that this record belongs to: encodings made for a resumer begin there, so that
+  /// neighbouring resumers share them.
+  Position block = 0;
+};
+
+using RecordPtr = std::shared_ptr<const Record>;
+
+/// Where a reader begins: the first position it is to get and, when the log lost messages before it, that it did.
+struct StartPoint {
+  Position next = 1;
+  bool gap = false;
+};
+
+/// The canonical log of one channel: records in the order of their positions, in two windows (DESIGN §1). *History* is
+/// what a handed-in cursor may ask for; the *live tail* is what connected subscribers may still be behind by. A record
+/// is kept while either window has it.
+///
+/// Not synchronised: the channel holds its lock around every call.
+class Log {
+ public:
+  Log(const ChannelOptions& options, std::uint64_t epoch) : options_(options) { epochs_.push_back({epoch, 0, 0}); }
+
+  Position head() const { return head_; }
+  MessageId id_of(Position position) const {
+    auto epoch = epochs_.rbegin();
+    while (std::next(epoch) != epochs_.rend() && position < epoch->base) ++epoch;
+    return {epoch->epoch, position - std::min(position, epoch->base) + epoch->offset};
+  }
+  /// How often a retained message expired or was superseded: encodings made before the last time may hold dead ones.
+  std::uint64_t deaths() const { return deaths_; }
+  /// The first position of the live tail: a subscriber that has not begun an earlier message lags too far.
+  Position tail_first() const { return tail_.first; }
+  /// The first position that either window keeps.
+  Position retained_first() const { return std::min(history_.first, tail_.first); }
+  /// Up to here live messages were removed by the bounds of both windows: who stands before it has lost some.
+  Position lost_through() const { return lost_through_; }
+  /// Up to here a jump or a new epoch took everything: a cursor before it has a gap, however little it lagged.
+  Position reset_through() const { return reset_through_; }
+  std::size_t history_messages() const { return history_.messages; }
+  std::size_t history_bytes() const { return history_.bytes; }
+
+  /// Keeps the live tail from now on, or lets it go.
+  void keep_tail(bool keep) {
+    keep_tail_ = keep;
+    if (!keep) trim_tail();
+  }
+
+  /// Appends under the next offset, evicting what passes the bounds into `evicted` (freed outside the lock).
+  MessageId append(std::shared_ptr<Record> record, TimePoint now, std::vector<RecordPtr>& evicted) {
+    record->position = head_ + 1;
+    record->id = id_of(record->position);
+    record->published = now;
+    if (record->message.time_to_live) {
+      record->expires = now + *record->message.time_to_live;
+      expiries_.push({record->expires, record->position});
+    }
+    const std::size_t size = record->message.data.size();
+    if (block_bytes_ + size > block_limit || record->position - block_first_ >= block_messages) {
+      block_first_ = record->position;
+      block_bytes_ = 0;
+    }
+    block_bytes_ += size;
+    record->block = block_first_;
+    if (record->message.key) supersede(*record, evicted);
+
+    head_ = record->position;
+    const MessageId id = record->id;
+    history_.add(size);
+    tail_.add(size);
+    slots_.push_back({head_, std::move(record)});
+    expire(now, evicted);
+    trim(now, evicted);
+    return id;
+  }
+
+  /// Makes `id` the place of the next appended message. A jump forward in the epoch, or another epoch, drops all that
+  /// is retained: each standing cursor then has a gap (DESIGN §7). False for an offset that is not past the head.
+  bool seek(MessageId id, std::vector<RecordPtr>& evicted) {
+    const MessageId next = id_of(head_ + 1);
+    if (id == next) return true;
+    if (id.offset == 0 || (id.epoch == next.epoch && id.offset < next.offset)) return false;
+    if (id.epoch == next.epoch) {
+      head_ += id.offset - next.offset;
+    } else {
+      // One position that no message has begins the epoch, so that a cursor at the old head has a gap too.
+      ++head_;
+      epochs_.push_back({id.epoch, head_, id.offset - 1});
+      if (epochs_.size() > max_epochs) epochs_.pop_front();
+    }
+    for (auto& slot : slots_) evicted.push_back(std::move(slot.record));
+    slots_.clear();
+    keys_.clear();
+    expiries_ = {};
+    dead_ = 0;
+    history_ = {head_ + 1, 0, 0};
+    tail_ = {head_ + 1, 0, 0};
+    history_lost_through_ = lost_through_ = reset_through_ = head_;
+    block_first_ = head_ + 1;
+    block_bytes_ = 0;
+    return true;
+  }
+
+  /// Lets go what is past its age or its time to live.
+  void expire(TimePoint now, std::vector<RecordPtr>& evicted) {
+    while (!expiries_.empty() && expiries_.top().first <= now) {
+      kill(expiries_.top().second, evicted);
+      expiries_.pop();
+    }
+    if (options_.history.max_age.count() > 0) trim(now, evicted);
+  }
+
+  /// The start for a cursor's text: behind it, or with a gap at the oldest retained message (WIRE §1).
+  StartPoint start_at_cursor(std::string_view cursor) const {
+    const auto id = MessageId::parse(cursor);
+    const auto& epoch = epochs_.back();
+    if (!id || id->epoch != epoch.epoch || id->offset < epoch.offset) return {history_.first, true};
+    const Position position = id->offset - epoch.offset + epoch.base;
+    if (position > head_ || position < history_lost_through_) return {history_.first, true};
+    return {std::max(position + 1, history_.first), false};
+  }
+
+  StartPoint start_latest() const { return {head_ + 1, false}; }
+  StartPoint start_earliest() const { return {history_.first, false}; }
+
+  /// `count` retained messages before the end, or as many as there are.
+  StartPoint start_before_end(std::uint64_t count) const {
+    Position next = head_ + 1;
+    for (auto slot = slots_.rbegin(); slot != slots_.rend() && count > 0 && slot->position >= history_.first; ++slot) {
+      if (!slot->record) continue;
+      next = slot->position;
+      --count;
+    }
+    return {next, false};
+  }
+
+  /// The live records from `from` on: at most `max_records`, and no further one once `max_bytes` of payload is reached.
+  void collect(Position from, std::size_t max_records, std::size_t max_bytes, std::vector<RecordPtr>& out) const {
+    for (auto slot = find(from); slot != slots_.end() && max_records > 0 && max_bytes > 0; ++slot) {
+      if (!slot->record) continue;
+      out.push_back(slot->record);
+      --max_records;
+      max_bytes -= std::min(max_bytes, slot->record->message.data.size() + record_cost);
+    }
+  }
+
+  /// The first live record at or after `from`; null when there is none.
+  const Record* first_live(Position from) const {
+    for (auto slot = find(from); slot != slots_.end(); ++slot) {
+      if (slot->record) return slot->record.get();
+    }
+    return nullptr;
+  }
+
+  /// Calls `run(first, last)` for each maximal run [first, last) of live positions within [from, to).
+  template <class Run>
+  void live_runs(Position from, Position to, Run&& run) const {
+    Position first = from;
+    Position last = from;
+    for (auto slot = find(from); slot != slots_.end() && slot->position < to; ++slot) {
+      if (!slot->record) continue;
+      if (slot->position != last) {
+        if (first != last) run(first, last);
+        first = slot->position;
+      }
+      last = slot->position + 1;
+    }
+    if (first != last) run(first, last);
+  }
+
+ private:
+  struct Slot {
+    Position position;
+    RecordPtr record;  // null: expired or superseded
+  };
+  struct Epoch {
+    std::uint64_t epoch;
+    Position base;         // the position before its first message
+    std::uint64_t offset;  // and that position's offset
+  };
+  struct Window {
+    Position first = 1;
+    std::size_t messages = 0;  // live ones
+    std::size_t bytes = 0;
+
+    void add(std::size_t size) {
+      ++messages;
+      bytes += size;
+    }
+    void remove(Position position, std::size_t size) {
+      if (position < first) return;
+      --messages;
+      bytes -= size;
+    }
+  };
+
+  static constexpr std::size_t block_limit = std::size_t{64} << 10;
+  static constexpr std::size_t block_messages = 256;
+  static constexpr std::size_t record_cost = 16;
+  static constexpr std::size_t max_epochs = 16;
+
+  std::deque<Slot>::const_iterator find(Position position) const {
+    if (slots_.empty() || position <= slots_.front().position) return slots_.begin();
+    const auto index = position - slots_.front().position;
+    if (dense_) return slots_.begin() + static_cast<std::ptrdiff_t>(std::min<Position>(index, slots_.size()));
+    return std::lower_bound(slots_.begin(), slots_.end(), position,
+                            [](const Slot& slot, Position wanted) { return slot.position < wanted; });
+  }
+
+  void supersede(const Record& record, std::vector<RecordPtr>& evicted) {
+    const auto older = keys_.find(*record.message.key);
+    if (older != keys_.end()) kill(older->second, evicted);
+    keys_[*record.message.key] = record.position;
+  }
+
+  void kill(Position position, std::vector<RecordPtr>& evicted) {
+    const auto found = find(position);
+    if (found == slots_.end() || found->position != position || !found->record) return;
+    auto& slot = slots_[static_cast<std::size_t>(found - slots_.begin())];
+    const std::size_t size = slot.record->message.data.size();
+    history_.remove(position, size);
+    tail_.remove(position, size);
+    drop_key(*slot.record);
+    evicted.push_back(std::move(slot.record));
+    slot.record.reset();
+    ++deaths_;
+    ++dead_;
+    if (dead_ > 64 && dead_ > slots_.size() / 2) compact();
+  }
+
+  // Dead slots are taken out once they are the majority: their cost stays constant over the messages published.
+  void compact() {
+    std::erase_if(slots_, [](const Slot& slot) { return !slot.record; });
+    dead_ = 0;
+    dense_ = false;
+  }
+
+  void drop_key(const Record& record) {
+    if (!record.message.key) return;
+    const auto entry = keys_.find(*record.message.key);
+    if (entry != keys_.end() && entry->second == record.position) keys_.erase(entry);
+  }
+
+  void trim(TimePoint now, std::vector<RecordPtr>& evicted) {
+    trim_history(now);
+    trim_tail();
+    while (!slots_.empty() && slots_.front().position < retained_first()) {
+      auto& slot = slots_.front();
+      if (slot.record) {
+        lost_through_ = slot.position;
+        drop_key(*slot.record);
+        evicted.push_back(std::move(slot.record));
+      } else {
+        --dead_;
+      }
+      slots_.pop_front();
+    }
+    if (slots_.empty() || slots_.size() == slots_.back().position - slots_.front().position + 1) dense_ = true;
+  }
+
+  void trim_history(TimePoint now) {
+    const auto& bound = options_.history;
+    for (auto slot = find(history_.first); slot != slots_.end(); ++slot) {
+      const Record* record = slot->record.get();
+      const bool newest = slot->position == head_;
+      const bool over = history_.messages > bound.max_messages || (history_.bytes > bound.max_bytes && !newest) ||
+                        (bound.max_age.count() > 0 && record && record->published + bound.max_age < now);
+      if (record && !over) break;
+      if (record) {
+        history_.remove(slot->position, record->message.data.size());
+        history_lost_through_ = slot->position;
+      }
+      history_.first = slot->position + 1;
+    }
+  }
+
+  void trim_tail() {
+    if (!keep_tail_) {
+      tail_ = {head_ + 1, 0, 0};
+      return;
+    }
+    for (auto slot = find(tail_.first); slot != slots_.end() && slot->position != head_; ++slot) {
+      if (slot->record && tail_.bytes <= options_.max_lag && tail_.messages <= options_.max_lag_messages) break;
+      if (slot->record) tail_.remove(slot->position, slot->record->message.data.size());
+      tail_.first = slot->position + 1;
+    }
+  }
+
+  const ChannelOptions& options_;
+  std::deque<Slot> slots_;
+  std::deque<Epoch> epochs_;
+  std::unordered_map<std::string, Position> keys_;
+  std::priority_queue<std::pair<TimePoint, Position>, std::vector<std::pair<TimePoint, Position>>, std::greater<>>
+      expiries_;
+  Position head_ = 0;
+  Window history_;
+  Window tail_;
+  Position history_lost_through_ = 0;
+  Position lost_through_ = 0;
+  Position reset_through_ = 0;
+  Position block_first_ = 1;
+  std::size_t block_bytes_ = 0;
+  std::uint64_t deaths_ = 0;
+  std::size_t dead_ = 0;
+  bool dense_ = true;
+  bool keep_tail_ = false;
+};
+
+}  // namespace downlink::detail

@@ -1,0 +1,72 @@
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+
+#include <downlink/channel/clock.hpp>
+#include <downlink/channel/message.hpp>
+#include <downlink/error.hpp>
+
+namespace downlink {
+
+/// What a cursor may ask for. Whatever passes any of the bounds leaves the history, oldest first; the newest message
+/// stays even when it alone exceeds `max_bytes`.
+struct HistoryOptions {
+  /// Messages kept.
+  std::size_t max_messages = 1000;
+  /// Payload bytes kept.
+  std::size_t max_bytes = std::size_t{64} << 20;
+  /// Age up to which messages are kept; zero means without regard to age.
+  std::chrono::milliseconds max_age{0};
+};
+
+/// What happens to a subscriber that lags more than `max_lag` behind (WIRE §7).
+enum class LagPolicy : std::uint8_t {
+  /// The stream is ended; the client comes back and resumes by id. It should reconnect.
+  disconnect,
+  /// The subscriber goes on at the newest message, after a gap notice.
+  skip,
+};
+
+/// Where a reader without a cursor starts.
+enum class DefaultStart : std::uint8_t {
+  /// After the newest message.
+  latest,
+  /// At the oldest retained message.
+  earliest,
+};
+
+/// A log outside this process that messages are published to, and whose messages come back through `Channel::append`.
+class Engine {
+ public:
+  virtual ~Engine() = default;
+  /// Publishes and calls `done` once, from any thread.
+  virtual void async_publish(Message message, std::function<void(error_code, MessageId)> done) = 0;
+};
+
+/// How a channel keeps its messages. A channel's memory is history + live tail + encoded cache.
+struct ChannelOptions {
+  /// What a cursor may ask for.
+  HistoryOptions history = {};
+  /// Payload bytes that a connected subscriber may be behind before `lag_policy` strikes. Within it, a subscriber
+  /// never sees a gap, whatever the history's bounds.
+  std::size_t max_lag = std::size_t{1} << 20;
+  /// The same bound in messages, so that tiny messages are bounded too.
+  std::size_t max_lag_messages = std::size_t{1} << 16;
+  /// What happens past `max_lag`.
+  LagPolicy lag_policy = LagPolicy::disconnect;
+  /// Largest payload that may be published, in bytes.
+  std::size_t max_message = std::size_t{16} << 20;
+  /// Bound on the encoded copies of the log over all wire forms, in bytes. Ranges past it are encoded again on need.
+  std::size_t max_encoded = std::size_t{4} << 20;
+  /// The time that ages and times to live are measured in; none means the system's monotonic clock.
+  std::shared_ptr<const Clock> clock = {};
+  /// Where messages are published instead of this process's log; none means the log is local.
+  std::shared_ptr<Engine> engine = {};
+};
+
+}  // namespace downlink

@@ -1,0 +1,59 @@
+#pragma once
+
+#include <memory>
+#include <utility>
+
+#include <downlink/asio.hpp>
+#include <downlink/channel/channel.hpp>
+
+namespace downlink {
+
+/// Publishes to one channel. Copyable; safe from any thread. Publishing takes a short lock, waits for no socket and
+/// costs the same however many subscribers there are.
+class Publisher {
+ public:
+  explicit Publisher(const Channel& channel) : state_(ChannelAccess::state(channel)) {}
+
+  /// Appends the message; on return it is in the log. Errors: `channel_closed`, `message_too_large`, `bad_event_name`,
+  /// `not_utf8`, and `needs_async` for a channel whose log is an engine's.
+  Result<MessageId> publish(Message message) const {
+    if (state_->options().engine) return errc::needs_async;
+    return state_->append(std::move(message));
+  }
+
+  /// The same for every channel: completes with `void(error_code, MessageId)` once the log has the message.
+  template <class CompletionToken>
+  auto async_publish(Message message, CompletionToken&& token) const {
+    return net::async_initiate<CompletionToken, void(error_code, MessageId)>(
+        [state = state_](auto handler, Message taken) {
+          const auto& options = state->options();
+          if (options.engine) {
+            if (const auto bad = detail::ChannelState::validate(options, taken)) {
+              return complete(std::move(handler), bad, {});
+            }
+            // std::function needs a copyable target, completion handlers are only movable.
+            auto shared = std::make_shared<decltype(handler)>(std::move(handler));
+            options.engine->async_publish(std::move(taken), [shared](error_code error, MessageId id) {
+              complete(std::move(*shared), error, id);
+            });
+            return;
+          }
+          const auto published = state->append(std::move(taken));
+          complete(std::move(handler), published.error(), published ? published.value() : MessageId{});
+        },
+        token, std::move(message));
+  }
+
+ private:
+  template <class Handler>
+  static void complete(Handler&& handler, error_code error, MessageId id) {
+    auto executor = net::get_associated_executor(handler);
+    net::post(executor, [handler = std::forward<Handler>(handler), error, id]() mutable {
+      std::move(handler)(error, id);
+    });
+  }
+
+  std::shared_ptr<detail::ChannelState> state_;
+};
+
+}  // namespace downlink

@@ -1,0 +1,109 @@
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+#include <string_view>
+#include <utility>
+
+#include <downlink/channel/log.hpp>
+
+namespace downlink::detail {
+
+class Segment;
+
+/// Shares one segment. Copies count atomically: a segment is held by its cache and by whoever is stalled inside it.
+class SegmentRef {
+ public:
+  SegmentRef() = default;
+  explicit SegmentRef(Segment* adopted) : segment_(adopted) {}
+  SegmentRef(const SegmentRef& other) noexcept;
+  SegmentRef(SegmentRef&& other) noexcept : segment_(std::exchange(other.segment_, nullptr)) {}
+  SegmentRef& operator=(SegmentRef other) noexcept {
+    std::swap(segment_, other.segment_);
+    return *this;
+  }
+  ~SegmentRef();
+
+  Segment* operator->() const { return segment_; }
+  Segment& operator*() const { return *segment_; }
+  explicit operator bool() const { return segment_ != nullptr; }
+  friend bool operator==(const SegmentRef&, const SegmentRef&) = default;
+
+ private:
+  Segment* segment_ = nullptr;
+};
+
+/// Consecutive messages in one wire form: bytes that are written once and then immutable, and an index from position
+/// to byte. One block of memory, whose tail may still be appended to, under the encoded log's lock, while other threads
+/// read what was there before: nothing that has been written ever moves.
+class Segment {
+ public:
+  static SegmentRef make(Position first, std::uint64_t deaths, std::uint32_t capacity, std::uint32_t max_messages) {
+    const std::size_t index = sizeof(std::uint32_t) * max_messages;
+    void* memory = ::operator new(sizeof(Segment) + index + capacity);
+    return SegmentRef(new (memory) Segment(first, deaths, capacity, max_messages));
+  }
+
+  Position first() const { return first_; }
+  Position end() const { return first_ + count_; }
+  std::uint64_t deaths() const { return deaths_; }
+  std::uint32_t size() const { return size_; }
+  std::size_t footprint() const { return sizeof(Segment) + sizeof(std::uint32_t) * max_messages_ + capacity_; }
+
+  /// Where the message at `position` begins; its end is where the next one begins.
+  std::uint32_t begin_of(Position position) const {
+    return position == first_ ? 0 : index()[position - first_ - 1];
+  }
+  std::uint32_t end_of(Position position) const { return index()[position - first_]; }
+  const char* bytes() const { return reinterpret_cast<const char*>(index() + max_messages_); }
+
+  /// The message within [from, to) that the byte at `offset` belongs to.
+  Position at_byte(std::uint32_t offset, Position from, Position to) const {
+    const auto* found = std::upper_bound(index() + (from - first_), index() + (to - first_), offset);
+    return first_ + static_cast<Position>(found - index());
+  }
+
+  /// Appends the encoding of `position`; positions between the last one and it are empty. False when it does not fit.
+  bool append(Position position, std::string_view encoded) {
+    const Position slots = position - first_ + 1;
+    if (slots > max_messages_ || encoded.size() > capacity_ - size_) return false;
+    while (count_ + 1 < slots) index()[count_++] = size_;
+    std::memcpy(const_cast<char*>(bytes()) + size_, encoded.data(), encoded.size());
+    size_ += static_cast<std::uint32_t>(encoded.size());
+    index()[count_++] = size_;
+    return true;
+  }
+
+ private:
+  friend class SegmentRef;
+
+  Segment(Position first, std::uint64_t deaths, std::uint32_t capacity, std::uint32_t max_messages)
+      : first_(first), deaths_(deaths), capacity_(capacity), max_messages_(max_messages) {}
+
+  std::uint32_t* index() const { return reinterpret_cast<std::uint32_t*>(const_cast<Segment*>(this) + 1); }
+
+  std::atomic<std::uint32_t> references_{1};
+  std::uint32_t count_ = 0;
+  std::uint32_t size_ = 0;
+  Position first_;
+  std::uint64_t deaths_;
+  std::uint32_t capacity_;
+  std::uint32_t max_messages_;
+};
+
+inline SegmentRef::SegmentRef(const SegmentRef& other) noexcept : segment_(other.segment_) {
+  if (segment_) segment_->references_.fetch_add(1, std::memory_order_relaxed);
+}
+
+inline SegmentRef::~SegmentRef() {
+  if (segment_ && segment_->references_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+    segment_->~Segment();
+    ::operator delete(segment_);
+  }
+}
+
+}  // namespace downlink::detail

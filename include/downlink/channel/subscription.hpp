@@ -1,0 +1,162 @@
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#ifdef DOWNLINK_BOOST_ASIO
+#include <boost/asio/compose.hpp>
+#else
+#include <asio/compose.hpp>
+#endif
+
+#include <downlink/asio.hpp>
+#include <downlink/channel/channel.hpp>
+
+namespace downlink {
+
+/// One message as application code reads it: borrowed from the log, which keeps it while this value lives.
+class Delivered {
+ public:
+  explicit Delivered(detail::RecordPtr record) : record_(std::move(record)) {}
+  const MessageId& id() const { return record_->id; }
+  const Message& message() const { return record_->message; }
+
+ private:
+  detail::RecordPtr record_;
+};
+
+/// What a subscription reads at once: a gap, or messages in order.
+struct Batch {
+  /// Whether messages before these were lost to this subscription.
+  bool gap = false;
+  /// Empty only when `gap` is set and nothing is retained.
+  std::vector<Delivered> messages = {};
+};
+
+/// Where a subscription starts and how much it reads at once.
+struct SubscriptionOptions {
+  /// The id of the last message seen, `earliest`, or empty for the newest.
+  std::string cursor = {};
+  /// Messages in one batch at most.
+  std::size_t max_batch = 1000;
+  /// Payload bytes in one batch, after which no further message is added.
+  std::size_t max_batch_bytes = std::size_t{1} << 20;
+};
+
+/// The cursor of a transport's subscriber, for application code: each message once, in order, or a told gap.
+/// One `async_next` at a time; destroy it before its execution context.
+class Subscription {
+ public:
+  template <class Executor>
+  Subscription(const Executor& executor, const Channel& channel, SubscriptionOptions options = {})
+      : state_(std::make_shared<State>(executor, ChannelAccess::state(channel), std::move(options))) {
+    state_->channel->add_waker(*state_);
+  }
+  Subscription(Subscription&&) noexcept = default;
+  Subscription& operator=(Subscription&& other) noexcept {
+    std::swap(state_, other.state_);
+    return *this;
+  }
+  ~Subscription() {
+    if (!state_) return;
+    state_->channel->remove_waker(*state_);
+    state_->channel->detach();
+    state_->gone.store(true);
+  }
+
+  /// Completes with `void(error_code, Batch)` as soon as there is something. After the channel's last message:
+  /// `errc::channel_closed`.
+  template <class CompletionToken>
+  auto async_next(CompletionToken&& token) {
+    return net::async_compose<CompletionToken, void(error_code, Batch)>(Next{state_}, token, state_->timer);
+  }
+
+  /// `co_await subscription.next()`: the next batch; throws `system_error` where `async_next` has an error.
+  net::awaitable<Batch> next() { return async_next(net::use_awaitable); }
+
+ private:
+  struct State final : detail::Waker, std::enable_shared_from_this<State> {
+    using Strand = net::strand<net::any_io_executor>;
+
+    template <class Executor>
+    State(const Executor& executor, std::shared_ptr<detail::ChannelState> source, SubscriptionOptions wanted)
+        : channel(std::move(source)), options(std::move(wanted)), strand(net::any_io_executor(executor)), timer(strand) {
+      StartRequest start{StartRequest::Kind::latest, {}, 0};
+      if (options.cursor == "earliest") {
+        start.kind = StartRequest::Kind::earliest;
+      } else if (!options.cursor.empty() && options.cursor != "latest") {
+        start = {StartRequest::Kind::cursor, options.cursor, 0};
+      }
+      const auto attached = channel->attach(start, DefaultStart::latest);
+      next = attached.start.next;
+      gap = attached.start.gap;
+    }
+
+    void wake() noexcept override {
+      if (pending.exchange(true)) return;
+      net::post(strand, [self = shared_from_this()] {
+        self->pending.exchange(false);
+        self->timer.cancel();
+      });
+    }
+
+    // Whether there is something to complete with.
+    bool read(error_code& error, Batch& batch) {
+      if (gone.load()) {
+        error = net::error::operation_aborted;
+        return true;
+      }
+      const bool closed = channel->closed();  // before reading: what was published before the close is still read
+      std::vector<detail::RecordPtr> records;
+      detail::Position head = 0;
+      while (!channel->read_records(next, options.max_batch, options.max_batch_bytes, records, head)) {
+        next = channel->resume_earliest();
+        gap = true;
+      }
+      batch.gap = std::exchange(gap, false);
+      next = records.empty() ? head + 1 : records.back()->position + 1;
+      for (auto& record : records) batch.messages.emplace_back(std::move(record));
+      if (batch.gap || !batch.messages.empty()) return true;
+      if (closed) error = errc::channel_closed;
+      return closed;
+    }
+
+    std::shared_ptr<detail::ChannelState> channel;
+    SubscriptionOptions options;
+    Strand strand;
+    net::basic_waitable_timer<std::chrono::steady_clock, net::wait_traits<std::chrono::steady_clock>, Strand> timer;
+    std::atomic<bool> pending{false};
+    std::atomic<bool> gone{false};
+    detail::Position next = 1;
+    bool gap = false;
+  };
+
+  // Runs on the strand, as wake-ups do: no news can come between reading nothing and waiting.
+  struct Next {
+    std::shared_ptr<State> state;
+    enum { starting, waiting } step = starting;
+
+    template <class Self>
+    void operator()(Self& self, error_code = {}) {
+      if (step == starting) {
+        step = waiting;
+        auto& strand = state->strand;
+        net::dispatch(strand, std::move(self));
+        return;
+      }
+      error_code error;
+      Batch batch;
+      if (state->read(error, batch)) return self.complete(error, std::move(batch));
+      auto& timer = state->timer;
+      timer.expires_at(TimePoint::max());
+      timer.async_wait(net::bind_executor(state->strand, std::move(self)));
+    }
+  };
+
+  std::shared_ptr<State> state_;
+};
+
+}  // namespace downlink

@@ -1,0 +1,381 @@
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+
+#include <downlink/net/endpoint_core.hpp>
+#include <downlink/net/outgoing.hpp>
+#include <downlink/session/held_poll.hpp>
+#include <downlink/session/websocket_session.hpp>
+#include <downlink/transport/websocket.hpp>
+#include <downlink/wire/cursor.hpp>
+#include <downlink/wire/request_parser.hpp>
+#include <downlink/wire/response.hpp>
+
+namespace downlink::detail {
+
+class Connection;
+
+/// Holds a connection alive; counted atomically, because operations are destroyed on any thread.
+class ConnectionRef {
+ public:
+  ConnectionRef() = default;
+  explicit ConnectionRef(Connection* connection);
+  ConnectionRef(const ConnectionRef& other) : ConnectionRef(other.connection_) {}
+  ConnectionRef(ConnectionRef&& other) noexcept : connection_(std::exchange(other.connection_, nullptr)) {}
+  ConnectionRef& operator=(ConnectionRef other) noexcept {
+    std::swap(connection_, other.connection_);
+    return *this;
+  }
+  ~ConnectionRef();
+  Connection* operator->() const { return connection_; }
+  explicit operator bool() const { return connection_ != nullptr; }
+
+ private:
+  Connection* connection_ = nullptr;
+};
+
+/// One client's connection: it reads requests, finds out what serves them, and writes what answers them; or it carries
+/// a stream. Plain code: the stream underneath is its derived class's. Lives on its shard.
+class Connection : public ShardMember,
+                   public Deadline,
+                   public WebSocketCarrier,
+                   public HeldPoll::Owner,
+                   public PeerState::Link {
+ public:
+  Connection(std::shared_ptr<EndpointCore> core, std::shared_ptr<Shard> shard)
+      : core_(std::move(core)), shard_(std::move(shard)) {}
+  virtual ~Connection() = default;
+
+  /// Begins to serve, with what was read of the connection before.
+  void start(std::string bytes) {
+    http_ = std::make_unique<Http>(core_->options.limits);
+    http_->unread = std::move(bytes);
+    add_reference();  // dropped when it is closed
+    shard_->add(*this);
+    const std::size_t bound = core_->options.max_connections;
+    over_limit_ = core_->connections.fetch_add(1) >= bound && bound > 0;
+    if (shard_->stopped() || core_->stopped.load()) return close(true);
+    wait_for(core_->options.head_timeout);
+    pump();
+    await_readable();
+  }
+
+  /// Ends what goes on, in an orderly way, after `delay` for a stream.
+  void drain(std::chrono::milliseconds delay) override {
+    switch (state_) {
+      case State::head:
+        if (!http_->parser.started()) close(false);
+        break;
+      case State::held: http_->held->answer(); break;
+      case State::streaming:
+        draining_ = true;
+        wait_for(delay);
+        break;
+      default: break;
+    }
+  }
+
+  void shut_down() override {
+    silent_ = true;
+    close(true);
+  }
+
+ protected:
+  /// The readable operation's handler; its memory is in the connection.
+  struct Readable {
+    ConnectionRef connection;
+    using allocator_type = StorageAllocator<void, 192>;
+    allocator_type get_allocator() const noexcept { return allocator_type(connection->read_storage_); }
+    void operator()(error_code) {
+      auto& shard = *connection->shard_;
+      shard.enter([self = std::move(connection)] { self->readable(); });
+    }
+  };
+  struct Writable {
+    ConnectionRef connection;
+    void operator()(error_code) {
+      auto& shard = *connection->shard_;
+      shard.enter([self = std::move(connection)] { self->now_writable(); });
+    }
+  };
+
+  virtual IoResult read_some(net::mutable_buffer buffer) = 0;
+  virtual void await(Readable handler) = 0;
+  virtual void await(Writable handler) = 0;
+  virtual void end_output() = 0;
+  virtual void close_stream(bool reset) = 0;
+  /// Whether the socket goes back to whoever handed it in; `give_back` does it.
+  virtual bool is_lent() const = 0;
+  virtual void give_back(std::string unread) = 0;
+  virtual std::string remote_address() = 0;
+
+ private:
+  friend class ConnectionRef;
+
+  enum class State : unsigned char {
+    head,        // reading a request's head, or waiting for one
+    deciding,    // the authorizer has it
+    body,        // reading its body
+    handling,    // a handler of the application's has it
+    held,        // a poll waits for messages
+    responding,  // writing an answer
+    streaming,   // a session has the connection
+    lingering,   // everything is said; reading what comes until the peer closes
+    closed,
+  };
+
+  /// What only a connection between streams needs: gone while one is open.
+  struct Http {
+    explicit Http(const RequestLimits& limits) : parser(limits) {}
+
+    wire::RequestParser parser;
+    std::string unread;  // what was read and not yet looked at: the next requests
+    RequestHead head;
+    OriginVerdict origin = OriginVerdict::none;
+    Router::Found found;
+    Decision decision;
+    std::optional<Channel> channel;
+    std::optional<HeldPoll> held;
+    StartRequest start;
+    std::string applied_wait;  // for Preference-Applied
+    Outgoing outgoing;
+    bool close_after = false;
+  };
+
+  // Life and input (connection.hpp).
+  void add_reference() { references_.fetch_add(1, std::memory_order_relaxed); }
+  void drop_reference() {
+    if (references_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
+  }
+
+  void wait_for(std::chrono::milliseconds wait) { shard_->set(*this, wait); }
+  void stop_waiting() { static_cast<Deadline*>(this)->unlink(); }
+
+  void await_readable() {
+    if (reading_ || !wants_input()) return;
+    reading_ = true;
+    await(Readable{ConnectionRef(this)});
+  }
+
+  bool wants_input() const {
+    switch (state_) {
+      case State::head:
+      case State::body:
+      case State::lingering: return true;
+      case State::held: return http_->unread.size() < core_->options.limits.max_head;
+      case State::streaming: return !websocket_ || !websocket_->holds_input();
+      default: return false;
+    }
+  }
+
+  void readable() {
+    reading_ = false;
+    if (state_ == State::closed) return;
+    shard_->update_now();
+    const net::mutable_buffer buffer = shard_->read_buffer();
+    const IoResult result = read_some(buffer);
+    switch (result.state) {
+      case IoResult::State::moved: received({static_cast<char*>(buffer.data()), result.bytes}); break;
+      case IoResult::State::would_block: break;
+      case IoResult::State::end: input_ended(); break;
+      case IoResult::State::broken: close(true); break;
+    }
+    await_readable();
+  }
+
+  void received(std::span<char> bytes) {
+    switch (state_) {
+      case State::streaming:
+        if (websocket_) return websocket_->receive(bytes);
+        stray_ += bytes.size();
+        if (stray_ > core_->options.max_stray_bytes) session_->end({EndReason::refused, "this stream takes no input"});
+        return;
+      case State::lingering:
+        stray_ += bytes.size();
+        if (stray_ > core_->options.linger_bytes) close(true);
+        return;
+      case State::closed: return;
+      default:
+        if (state_ == State::head && http_->unread.empty() && !http_->parser.started()) {
+          wait_for(core_->options.head_timeout);
+        }
+        http_->unread.append(bytes.data(), bytes.size());
+        pump();
+    }
+  }
+
+  void input_ended() {
+    switch (state_) {
+      case State::streaming: return close(false);
+      case State::deciding:
+      case State::handling:
+      case State::responding: http_->close_after = true; return;
+      default: return close(false);
+    }
+  }
+
+  void now_writable() {
+    if (state_ == State::closed) return;
+    shard_->update_now();
+    if (state_ == State::responding) return flush_response();
+    if (!session_) return;
+    session_->writable();
+    if (websocket_ && state_ == State::streaming) websocket_->continue_input();
+    await_readable();
+  }
+
+  void expired() override {
+    switch (state_) {
+      case State::head:
+        if (!http_->parser.started()) return close(false);
+        return refuse({408, "the request's head did not come in time", true, {}});
+      case State::body: return refuse({408, "the request's body did not come in time", true, {}});
+      case State::streaming:
+        if (draining_) {
+          return session_->end({EndReason::shutdown, "the server is going away", retry()});
+        }
+        return session_->end({EndReason::authorization_expired, "the authorization has expired"});
+      default: return close(state_ != State::lingering);
+    }
+  }
+
+  std::chrono::milliseconds retry() const {
+    const auto base = core_->options.stream.retry;
+    return base + std::chrono::milliseconds(jitter(static_cast<std::uint32_t>(base.count())));
+  }
+
+  // Half-closes and reads on for a bounded time, so that the last answer arrives (WIRE §8).
+  void linger() {
+    state_ = State::lingering;
+    stray_ = 0;
+    end_output();
+    wait_for(core_->options.linger_timeout);
+    await_readable();
+  }
+
+  void close(bool reset) {
+    if (state_ == State::closed) return;
+    state_ = State::closed;
+    stop_waiting();
+    if (http_ && http_->held) http_->held.reset();
+    if (session_) session_->abandon();
+    left(EndReason::peer_left);
+    cut_peer();
+    close_stream(reset);
+    if (is_lent()) give_back({});
+    core_->connections.fetch_sub(1);
+    shard_->remove(*this);
+    drop_later();
+  }
+
+  // Drops the reference that an open connection has to itself. Whoever called is still using the connection, unless the
+  // loop is going, when nothing can be posted any more.
+  void drop_later() {
+    if (!shard_->gone()) shard_->post([self = ConnectionRef(this)] {});
+    drop_reference();
+  }
+
+  IoResult try_write(std::span<const net::const_buffer> buffers) override = 0;
+
+  // Requests and answers (connection_requests.hpp).
+  void pump();
+  void head_came();
+  void decided(const Decision& decision);
+  void body_came();
+  void answer_fallback();
+  void take_post();
+  void post_taken(const std::exception_ptr& error, const Reply& reply);
+  void refuse(wire::Refusal refusal);
+  void respond(int status, std::string_view headers, std::string body);
+  void send_response();
+  void flush_response();
+  void response_done();
+  std::string response_head(int status, std::string_view headers);
+
+  // Reading a channel (connection_reading.hpp).
+  void read_channel();
+  void poll(const TransportOps& transport);
+  void poll_answer(const FormFeed::Sendable& sendable, bool gap) override;
+  void answer_poll(const Range& range, bool gap);
+  void open_stream(const TransportOps& transport);
+  void open_websocket(const TransportOps& transport);
+  void start_stream(std::string head, std::unique_ptr<StreamSession> session);
+  void refuse_over_limit();
+  void make_peer(TransportKind kind, bool takes_replies);
+  void cut_peer();
+  void left(EndReason reason);
+
+  void await_writable() override { await(Writable{ConnectionRef(this)}); }
+  void session_done(EndReason reason) override;
+  void session_broken(EndReason reason) override;
+  void session_message(std::string data, bool binary) override;
+  void message_taken(const std::exception_ptr& error, const Reply& reply);
+  void send_to_peer(Message message, std::shared_ptr<PeerState> state) override;
+  void close_peer() override;
+
+  std::shared_ptr<EndpointCore> core_;
+  std::shared_ptr<Shard> shard_;
+  std::unique_ptr<Http> http_;
+  std::unique_ptr<StreamSession> session_;
+  WebSocketSession* websocket_ = nullptr;  // session_, where it is one
+  std::shared_ptr<PeerState> peer_;
+  const Route* route_ = nullptr;
+  std::atomic<std::uint32_t> references_{0};
+  State state_ = State::head;
+  bool reading_ = false;
+  bool pumping_ = false;
+  bool subscribed_ = false;
+  bool in_handler_ = false;
+  bool draining_ = false;
+  bool silent_ = false;
+  bool over_limit_ = false;
+  std::size_t stray_ = 0;
+  OperationStorage<192> read_storage_;
+};
+
+inline ConnectionRef::ConnectionRef(Connection* connection) : connection_(connection) {
+  if (connection_) connection_->add_reference();
+}
+inline ConnectionRef::~ConnectionRef() {
+  if (connection_) connection_->drop_reference();
+}
+
+/// The connection over one type of stream.
+template <Stream S>
+class ConnectionOver final : public Connection {
+ public:
+  using GiveBack = std::function<void(error_code, S, std::string)>;
+
+  ConnectionOver(std::shared_ptr<EndpointCore> core, std::shared_ptr<Shard> shard, S stream, GiveBack give_back = {})
+      : Connection(std::move(core), std::move(shard)), stream_(std::move(stream)), give_back_(std::move(give_back)) {}
+
+  S& stream() { return stream_; }
+
+ protected:
+  IoResult try_write(std::span<const net::const_buffer> buffers) override { return stream_.try_write(buffers); }
+  IoResult read_some(net::mutable_buffer buffer) override { return stream_.try_read(buffer); }
+  void await(Readable handler) override { stream_.async_ready(Ready::read, std::move(handler)); }
+  void await(Writable handler) override { stream_.async_ready(Ready::write, std::move(handler)); }
+  void end_output() override { stream_.end_output(); }
+  void close_stream(bool reset) override { stream_.close(reset); }
+  bool is_lent() const override { return static_cast<bool>(give_back_); }
+  void give_back(std::string unread) override {
+    std::exchange(give_back_, {})(error_code{}, std::move(stream_), std::move(unread));
+  }
+  std::string remote_address() override { return stream_.remote_address(); }
+
+ private:
+  S stream_;
+  GiveBack give_back_;
+};
+
+}  // namespace downlink::detail
+
+#include <downlink/net/connection_reading.hpp>
+#include <downlink/net/connection_requests.hpp>

@@ -1,0 +1,281 @@
+#pragma once
+
+#include <downlink/net/connection.hpp>
+#include <downlink/wire/websocket_handshake.hpp>
+
+/// How a connection reads a channel: polls (WIRE §3), streams (§4) and WebSocket (§5).
+
+namespace downlink::detail {
+
+inline void Connection::read_channel() {
+  auto& http = *http_;
+  const auto& core = *core_;
+  const Negotiated chosen = negotiate(http.head, core.kinds, [&](std::size_t index) {
+    return core.transports[index]->claims(http.head);
+  });
+  if (chosen.index < 0) {
+    if (chosen.status != 426) return refuse({406, "no transport offered here serves this request", false, {}});
+    http.close_after = true;
+    return refuse({426, "this endpoint speaks WebSocket alone", true, "Upgrade: websocket\r\n"});
+  }
+  const TransportOps& transport = *core.transports[static_cast<std::size_t>(chosen.index)];
+  http.start = requested_start(http.head, transport.response_end != ResponseEnd::never);
+  if (http.start.kind == StartRequest::Kind::invalid) {
+    return refuse({400, "the cursor or the history is malformed", false, {}});
+  }
+  if (transport.response_end != ResponseEnd::never) return poll(transport);
+  if (transport.kind == TransportKind::websocket) return open_websocket(transport);
+  open_stream(transport);
+}
+
+// 503, but to those who would never come back a stream that says when to (WIRE §8).
+inline void Connection::refuse_over_limit() {
+  auto& http = *http_;
+  http.close_after = true;
+  if (core_->offers(TransportKind::sse) && http.head.method() == "GET" && !http.head.is_websocket_upgrade() &&
+      (accept_names(http.head, "text/event-stream") || core_->kinds.size() == 1)) {
+    std::string body;
+    wire::append_sse_retry(body, retry());
+    return respond(200, "Content-Type: text/event-stream\r\nCache-Control: no-cache, no-transform\r\n", std::move(body));
+  }
+  std::string headers;
+  wire::append_header(headers, "Retry-After", std::to_string(1 + jitter(5)));
+  refuse({503, "there are too many connections", true, std::move(headers)});
+}
+
+inline void Connection::poll(const TransportOps& transport) {
+  auto& http = *http_;
+  const auto& options = core_->options;
+  const auto& state = ChannelAccess::state(*http.channel);
+  std::chrono::milliseconds wait{0};
+  http.applied_wait.clear();
+  if (transport.response_end == ResponseEnd::with_first_messages) {
+    const auto asked = requested_wait(http.head);
+    wait = std::min(asked.value_or(options.default_wait), options.max_wait);
+    if (has_wait_preference(http.head)) {
+      http.applied_wait = std::to_string(std::chrono::duration_cast<std::chrono::seconds>(wait).count());
+    }
+  }
+  const auto start = http.found.route->options.start;
+  if (wait.count() > 0 && http.head.method() == "GET" && !core_->draining.load()) {
+    state_ = State::held;
+    http.held.emplace(static_cast<HeldPoll::Owner&>(*this), *shard_);
+    return http.held->start(shard_->feed(state), http.start, start, wait);
+  }
+  StartPoint begin = state->start(http.start, start);
+  Range range;
+  state->read(&form_ops<PollElement>, begin.next, poll_limits, range);
+  while (range.lost) {
+    begin = {state->resume_earliest(), true};
+    state->read(&form_ops<PollElement>, begin.next, poll_limits, range);
+  }
+  answer_poll(range, begin.gap);
+}
+
+inline void Connection::poll_answer(const FormFeed::Sendable& sendable, bool gap) {
+  if (core_->draining.load()) http_->close_after = true;
+  answer_poll(*sendable.range, gap);
+}
+
+inline void Connection::answer_poll(const Range& range, bool gap) {
+  auto& http = *http_;
+  const auto& state = *ChannelAccess::state(*http.channel);
+  const bool nothing_new = range.pieces.empty() && !gap;
+  // With nothing new the cursor stays what it was, although messages may have been passed over.
+  const std::string cursor = nothing_new && http.start.kind == StartRequest::Kind::cursor
+                                 ? http.start.cursor
+                                 : state.cursor_before(range.next).to_string();
+  std::string headers;
+  wire::append_header(headers, "ETag", '"' + cursor + '"');
+  headers += "Cache-Control: no-cache, no-store\r\n";
+  if (!http.applied_wait.empty()) {
+    headers += "Vary: Prefer\r\n";
+    wire::append_header(headers, "Preference-Applied", "wait=" + http.applied_wait);
+  }
+  if (nothing_new && if_none_match_id(http.head) == cursor) {
+    http.outgoing.before = response_head(304, headers);
+    return send_response();
+  }
+
+  std::string prefix = "{\"cursor\":\"" + cursor + "\",";
+  if (gap) prefix += "\"gap\":true,";
+  if (range.more) prefix += "\"more\":true,";
+  prefix += "\"messages\":[";
+  constexpr std::string_view suffix = "]}";
+  // The comma before the first element is left out.
+  const std::size_t size = prefix.size() + (range.bytes > 0 ? range.bytes - 1 : 0) + suffix.size();
+  headers += "Content-Type: application/json\r\n";
+  wire::append_header(headers, "Content-Length", std::to_string(size));
+  http.outgoing.before = response_head(200, headers);
+  if (http.head.method() != "HEAD") {
+    http.outgoing.before += prefix;
+    http.outgoing.pieces = range.pieces;
+    if (!http.outgoing.pieces.empty()) ++http.outgoing.pieces.front().begin;
+    http.outgoing.after = suffix;
+  }
+  send_response();
+}
+
+inline void Connection::open_stream(const TransportOps& transport) {
+  auto& http = *http_;
+  const StreamOps& ops = transport.stream(http.head);
+  std::string headers;
+  wire::append_header(headers, "Content-Type", transport.content_type);
+  headers += transport.headers;
+  if (ops.chunked) {
+    headers += "Connection: keep-alive\r\nTransfer-Encoding: chunked\r\n";
+  } else {
+    headers += "Connection: close\r\n";
+  }
+  const bool keeps = !http.close_after && ops.chunked;
+  std::string head;
+  wire::append_status_line(head, 200);
+  wire::append_header(head, "Date", wire::http_date(std::chrono::system_clock::now()));
+  head += headers;
+  append_cors_headers(head, http.head, core_->options.cors, http.origin);
+  head += "\r\n";
+  if (http.head.method() == "HEAD") {
+    http.close_after = !keeps;
+    http.outgoing.before = std::move(head);
+    return send_response();
+  }
+  make_peer(transport.kind, true);
+  start_stream(std::move(head),
+               std::make_unique<StreamSession>(*this, *shard_, ops, core_->options.stream));
+}
+
+inline void Connection::open_websocket(const TransportOps& transport) {
+  auto& http = *http_;
+  const RequestHead& request = http.head;
+  if (request.method() != "GET") return refuse({400, "a WebSocket handshake is a GET", true, {}});
+  if (request.header_list("Sec-WebSocket-Version") != "13") {
+    return refuse({426, "the WebSocket version is 13", true,
+                   "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"});
+  }
+  const auto key = request.header("Sec-WebSocket-Key").value_or(std::string_view{});
+  if (request.header_count("Sec-WebSocket-Key") != 1 || !wire::valid_websocket_key(key)) {
+    return refuse({400, "Sec-WebSocket-Key is not the base64 form of 16 bytes", true, {}});
+  }
+  const StreamOps& ops = transport.stream(request);
+  std::string head;
+  wire::append_status_line(head, 101);
+  wire::append_header(head, "Date", wire::http_date(std::chrono::system_clock::now()));
+  head += "Upgrade: websocket\r\nConnection: Upgrade\r\n";
+  wire::append_header(head, "Sec-WebSocket-Accept", wire::websocket_accept(key));
+  if (ops.tells_gaps) wire::append_header(head, "Sec-WebSocket-Protocol", WebSocket::subprotocol);
+  append_cors_headers(head, request, core_->options.cors, http.origin);
+  head += "\r\n";
+  make_peer(TransportKind::websocket, true);
+  auto session = std::make_unique<WebSocketSession>(*this, *shard_, ops, core_->options.stream,
+                                                    core_->options.max_message);
+  websocket_ = session.get();
+  start_stream(std::move(head), std::move(session));
+}
+
+inline void Connection::start_stream(std::string head, std::unique_ptr<StreamSession> session) {
+  // From here on the request and its parser are not needed any more.
+  const auto http = std::move(http_);
+  state_ = State::streaming;
+  session_ = std::move(session);
+  route_ = http->found.route;
+  if (http->decision.expires_after) wait_for(std::max(*http->decision.expires_after, std::chrono::milliseconds(1)));
+  subscribed_ = true;
+  session_->open(std::move(head), shard_->feed(ChannelAccess::state(*http->channel)), http->start,
+                 route_->options.start);
+  if (core_->on_subscribe && peer_ && state_ == State::streaming && !core_->stopped.load()) {
+    try {
+      core_->on_subscribe(Peer(peer_));
+    } catch (...) {
+      session_->end({EndReason::internal_error, "a handler failed"});
+    }
+  }
+  if (!http->unread.empty() && state_ == State::streaming) received(http->unread);
+}
+
+// Peers cost memory: they are made where somebody can get to see them.
+inline void Connection::make_peer(TransportKind kind, bool takes_replies) {
+  auto& http = *http_;
+  if (takes_replies && !http.found.route->inbound && !core_->on_subscribe && !core_->on_unsubscribe) return;
+  Identity identity;
+  identity.subject = http.decision.subject;
+  identity.attributes = http.decision.attributes;
+  identity.path = http.head.path();
+  for (const auto& [name, value] : http.found.parameters) identity.parameters.emplace_back(name, value);
+  identity.remote_address = remote_address();
+  identity.transport = kind;
+  peer_ = std::make_shared<PeerState>(std::move(identity), core_->options.stream.max_peer_queue);
+  peer_->link = this;
+  peer_->takes_replies = takes_replies;
+}
+
+inline void Connection::cut_peer() {
+  if (!peer_) return;
+  const std::lock_guard guard(peer_->mutex);
+  peer_->link = nullptr;
+}
+
+inline void Connection::left(EndReason reason) {
+  if (!std::exchange(subscribed_, false)) return;
+  cut_peer();
+  if (!core_->on_unsubscribe || !peer_ || silent_ || core_->stopped.load()) return;
+  try {
+    core_->on_unsubscribe(Peer(peer_), reason);
+  } catch (...) {
+    // The session is over already; there is nothing left to end.
+  }
+}
+
+inline void Connection::session_done(EndReason reason) {
+  left(reason);
+  if (state_ == State::streaming) linger();
+}
+
+inline void Connection::session_broken(EndReason reason) {
+  left(reason);
+  close(true);
+}
+
+inline void Connection::session_message(std::string data, bool binary) {
+  if (!route_->inbound) return websocket_->end({EndReason::refused, "this channel takes no messages"});
+  if (core_->stopped.load()) return close(true);
+  in_handler_ = true;
+  route_->inbound(shard_->application_executor(), Peer(peer_), Inbound{std::move(data), binary, {}, false},
+                  [self = ConnectionRef(this)](const std::exception_ptr& error, Reply reply) {
+                    self->shard_->dispatch([self, error, reply = std::move(reply)] { self->message_taken(error, reply); });
+                  });
+  if (in_handler_) websocket_->pause();
+}
+
+inline void Connection::message_taken(const std::exception_ptr& error, const Reply& reply) {
+  in_handler_ = false;
+  if (state_ != State::streaming) return;
+  if (error) {
+    websocket_->end({EndReason::internal_error, "a handler failed"});
+  } else if (reply.refusal_status != 0) {
+    websocket_->end({EndReason::refused, reply.detail});
+  } else if (reply.message) {
+    websocket_->reply({{}, reply.message->event, reply.message->data, reply.message->binary});
+  }
+  if (!websocket_->paused()) return;
+  websocket_->unpause();
+  await_readable();
+}
+
+inline void Connection::send_to_peer(Message message, std::shared_ptr<PeerState> state) {
+  shard_->post([self = ConnectionRef(this), message = std::move(message), state = std::move(state)] {
+    state->waiting.fetch_sub(message.data.size());
+    if (self->state_ == State::streaming) self->session_->reply({{}, message.event, message.data, message.binary});
+  });
+}
+
+inline void Connection::close_peer() {
+  shard_->post([self = ConnectionRef(this)] {
+    if (self->state_ == State::streaming) {
+      self->session_->end({EndReason::refused, "closed by the server"});
+    } else {
+      self->close(true);
+    }
+  });
+}
+
+}  // namespace downlink::detail

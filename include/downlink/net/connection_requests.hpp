@@ -1,0 +1,249 @@
+#pragma once
+
+#include <downlink/net/connection.hpp>
+
+/// How a connection finds out what serves a request, and answers those that are no streams (WIRE §6, §8).
+
+namespace downlink::detail {
+
+inline void Connection::pump() {
+  if (pumping_) return;
+  pumping_ = true;
+  while (state_ == State::head || state_ == State::body) {
+    auto& parser = http_->parser;
+    const std::size_t used = parser.feed(http_->unread);
+    http_->unread.erase(0, used);
+    switch (parser.state()) {
+      case wire::RequestParser::State::failed:
+        http_->head = parser.take_head();
+        refuse(parser.refusal());
+        break;
+      case wire::RequestParser::State::head_complete:
+        if (state_ == State::head) {
+          http_->head = parser.head();
+          state_ = State::deciding;
+          head_came();
+        }
+        break;
+      case wire::RequestParser::State::complete: body_came(); break;
+      case wire::RequestParser::State::head:
+      case wire::RequestParser::State::body:
+        if (used > 0 && !http_->unread.empty()) break;
+        pumping_ = false;
+        return;
+    }
+  }
+  pumping_ = false;
+}
+
+inline void Connection::head_came() {
+  stop_waiting();
+  auto& http = *http_;
+  const RequestHead& head = http.head;
+  http.close_after = !head.keep_alive() || core_->draining.load(std::memory_order_relaxed);
+  http.origin = judge_origin(head, core_->options.cors, false);
+  if (!head.method_known()) return refuse({501, "this method is not known", false, {}});
+  http.found = core_->router.find(head.path());
+  if (http.found.malformed) return refuse({400, "the path has a malformed percent-encoding", false, {}});
+  if (http.found.route) {
+    const bool takes_posts = static_cast<bool>(http.found.route->inbound);
+    if (is_preflight(head)) {
+      const std::string headers = preflight_headers(head, core_->options.cors, http.origin);
+      http.outgoing.before = response_head(204, headers);
+      return send_response();
+    }
+    const bool reads = head.method() == "GET" || head.method() == "HEAD";
+    if (!reads && !(head.method() == "POST" && takes_posts)) {
+      return refuse({405, "this resource does not take " + std::string(head.method()), false,
+                     takes_posts ? "Allow: GET, HEAD, POST, OPTIONS\r\n" : "Allow: GET, HEAD, OPTIONS\r\n"});
+    }
+    if (http.origin == OriginVerdict::refused && (!reads || head.is_websocket_upgrade())) {
+      return refuse({403, "pages of this origin may not do this", false, {}});
+    }
+    if (head.is_websocket_upgrade() && head.has_body()) {
+      return refuse({400, "an upgrade request has no body", true, {}});
+    }
+  } else if (!core_->fallback) {
+    return refuse({404, "nothing is at this path", false, {}});
+  }
+  if (!core_->authorizer || !http.found.route) return decided(allow());
+  if (core_->stopped.load()) return close(true);
+  core_->authorizer(shard_->application_executor(), head,
+                    [self = ConnectionRef(this)](const std::exception_ptr& error, Decision decision) {
+                      self->shard_->dispatch([self, error, decision = std::move(decision)] {
+                        if (self->state_ != State::deciding) return;
+                        if (error) return self->refuse({500, "the authorizer failed", false, {}});
+                        self->decided(decision);
+                      });
+                    });
+}
+
+inline void Connection::decided(const Decision& decision) {
+  auto& http = *http_;
+  switch (decision.kind) {
+    case Decision::Kind::allowed: break;
+    case Decision::Kind::forbidden: return refuse({403, "this is not allowed", false, {}});
+    case Decision::Kind::unauthorized: {
+      std::string headers;
+      wire::append_header(headers, "WWW-Authenticate", decision.challenge);
+      return refuse({401, "this needs authorization", false, std::move(headers)});
+    }
+  }
+  http.decision = decision;
+  state_ = State::body;
+  if (http.head.has_body()) {
+    wait_for(core_->options.body_timeout);
+    if (http.head.expects_continue() && http.unread.empty()) {
+      constexpr std::string_view interim = "HTTP/1.1 100 Continue\r\n\r\n";
+      const net::const_buffer buffer(interim.data(), interim.size());
+      try_write({&buffer, 1});
+    }
+  }
+  pump();
+  await_readable();
+}
+
+inline void Connection::body_came() {
+  stop_waiting();
+  auto& http = *http_;
+  state_ = State::handling;
+  if (!http.found.route) return answer_fallback();
+  if (over_limit_) return refuse_over_limit();
+  const auto channel = http.found.route->channel(http.found.parameters);
+  if (!channel) {
+    return channel.error() == errc::bad_channel_name
+               ? refuse({400, "the channel's name is not allowed", false, {}})
+               : refuse({503, "there are too many channels", false, "Retry-After: 5\r\n"});
+  }
+  http.channel = channel.value();
+  if (http.head.method() == "POST") return take_post();
+  read_channel();
+}
+
+inline void Connection::answer_fallback() {
+  if (core_->stopped.load()) return close(true);
+  core_->fallback(shard_->application_executor(), HttpRequest{http_->head, std::move(http_->parser.body())},
+                  [self = ConnectionRef(this)](const std::exception_ptr& error, HttpResponse response) {
+                    self->shard_->dispatch([self, error, response = std::move(response)]() mutable {
+                      if (self->state_ != State::handling) return;
+                      if (error) return self->refuse({500, "the handler failed", false, {}});
+                      std::string headers;
+                      wire::append_header(headers, "Content-Type", response.content_type);
+                      for (const auto& [name, value] : response.headers) wire::append_header(headers, name, value);
+                      self->respond(response.status, headers, std::move(response.body));
+                    });
+                  });
+}
+
+inline void Connection::take_post() {
+  auto& http = *http_;
+  const auto type = http.head.header("Content-Type").value_or(std::string_view{});
+  const auto media = wire::trim(type.substr(0, type.find(';')));
+  Inbound inbound{std::move(http.parser.body()), wire::iequals(media, "application/octet-stream"),
+                  std::string(http.head.query()), true};
+  if (!inbound.binary && !wire::is_utf8(inbound.data)) return refuse({400, "the text is not UTF-8", false, {}});
+  if (core_->stopped.load()) return close(true);
+  make_peer(TransportKind::short_polling, false);
+  http.found.route->inbound(shard_->application_executor(), Peer(peer_), std::move(inbound),
+                            [self = ConnectionRef(this)](const std::exception_ptr& error, Reply reply) {
+                              self->shard_->dispatch([self, error, reply = std::move(reply)] {
+                                if (self->state_ == State::handling) self->post_taken(error, reply);
+                              });
+                            });
+}
+
+inline void Connection::post_taken(const std::exception_ptr& error, const Reply& reply) {
+  cut_peer();
+  peer_.reset();
+  if (error) return refuse({500, "the handler failed", false, {}});
+  if (reply.refusal_status != 0) return refuse({reply.refusal_status, reply.detail, false, {}});
+  std::string headers;
+  if (!reply.message) return respond(202, headers, {});
+  wire::append_header(headers, "Content-Type",
+                      reply.message->binary ? std::string_view("application/octet-stream") : reply.content_type);
+  respond(202, headers, reply.message->data);
+}
+
+// The status line and the lines that every answer has.
+inline std::string Connection::response_head(int status, std::string_view headers) {
+  std::string out;
+  out.reserve(384);
+  wire::append_status_line(out, status);
+  wire::append_header(out, "Date", wire::http_date(std::chrono::system_clock::now()));
+  if (http_->close_after) {
+    wire::append_header(out, "Connection", "close");
+  } else if (http_->head.minor_version() == 0) {
+    wire::append_header(out, "Connection", "keep-alive");
+  }
+  out += headers;
+  if (!is_preflight(http_->head)) append_cors_headers(out, http_->head, core_->options.cors, http_->origin);
+  out += "\r\n";
+  return out;
+}
+
+inline void Connection::respond(int status, std::string_view headers, std::string body) {
+  std::string all(headers);
+  wire::append_header(all, "Content-Length", std::to_string(body.size()));
+  http_->outgoing.before = response_head(status, all);
+  if (http_->head.method() != "HEAD") http_->outgoing.after = std::move(body);
+  send_response();
+}
+
+inline void Connection::refuse(wire::Refusal refusal) {
+  auto& http = *http_;
+  stop_waiting();
+  // A body that was not read would be taken for the next request.
+  const bool whole = http.parser.state() == wire::RequestParser::State::complete || !http.head.has_body();
+  refusal.close = refusal.close || !whole;
+  http.close_after = http.close_after || refusal.close;
+  std::string headers;
+  if (!http.close_after && http.head.minor_version() == 0) wire::append_header(headers, "Connection", "keep-alive");
+  append_cors_headers(headers, http.head, core_->options.cors, http.origin);
+  wire::append_problem(http.outgoing.before, refusal, wire::http_date(std::chrono::system_clock::now()), headers,
+                       http.head.method() == "HEAD", !http.close_after);
+  send_response();
+}
+
+inline void Connection::send_response() {
+  state_ = State::responding;
+  flush_response();
+}
+
+inline void Connection::flush_response() {
+  auto& outgoing = http_->outgoing;
+  while (outgoing.sent < outgoing.size()) {
+    const auto buffers = outgoing.rest();
+    const IoResult written = try_write(std::span(buffers).first(std::min<std::size_t>(buffers.size(), 64)));
+    if (written.state == IoResult::State::would_block) {
+      wait_for(core_->options.stream.write_timeout);
+      return await_writable();
+    }
+    if (written.state != IoResult::State::moved) return close(true);
+    outgoing.sent += written.bytes;
+  }
+  response_done();
+}
+
+inline void Connection::response_done() {
+  auto& http = *http_;
+  stop_waiting();
+  http.outgoing = {};
+  if (http.close_after) return linger();
+  if (is_lent()) {
+    std::string unread = std::move(http.unread);
+    state_ = State::closed;
+    core_->connections.fetch_sub(1);
+    shard_->remove(*this);
+    give_back(std::move(unread));
+    return drop_later();
+  }
+  http.parser.reset();
+  http.found = {};
+  http.channel.reset();
+  state_ = State::head;
+  wait_for(http.unread.empty() ? core_->options.idle_timeout : core_->options.head_timeout);
+  pump();
+  await_readable();
+}
+
+}  // namespace downlink::detail

@@ -1,0 +1,252 @@
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <initializer_list>
+#include <memory>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include <downlink/net/connection.hpp>
+#include <downlink/transport/polling.hpp>
+#include <downlink/transport/sse.hpp>
+#include <downlink/transport/websocket.hpp>
+
+namespace downlink {
+
+/// The loops that an endpoint serves in: one shard for each.
+using Contexts = std::vector<std::reference_wrapper<net::io_context>>;
+
+namespace detail {
+
+/// All of an endpoint that does not depend on its transports.
+class EndpointBase {
+ public:
+  EndpointBase(const EndpointBase&) = delete;
+  EndpointBase& operator=(const EndpointBase&) = delete;
+
+  /// Serves a channel under a pattern. Set routes and handlers up before the endpoint serves. Throws
+  /// `std::invalid_argument` for a pattern that is none, or is there already.
+  void route(std::string_view pattern, const Channel& channel, RouteOptions options = {}) {
+    core_->router.add(pattern, channel, options);
+  }
+  /// Serves a hub's channels under a pattern with one parameter, which names the channel: `/channels/{name}`.
+  void route(std::string_view pattern, const Hub& hub, RouteOptions options = {}) {
+    core_->router.add(pattern, hub, options);
+  }
+
+  /// Takes what clients send to a route: `handler(Peer, Inbound)` returns nothing, a `Reply`, or an awaitable of
+  /// either. It is called on the sender's shard; a peer's next message waits until it is done. What it throws ends
+  /// that one session (WebSocket 1011, POST 500).
+  template <class Handler>
+  void on_message(std::string_view pattern, Handler handler) {
+    core_->router.at(pattern).inbound = make_async_handler<Reply, Peer, Inbound>(std::move(handler));
+  }
+
+  /// Decides who may do what: `authorizer(const RequestHead&)` returns a `Decision` (see `allow`, `deny`,
+  /// `unauthorized`) or an awaitable of one. Called for every request that a route serves, before its body is read.
+  template <class Authorizer>
+  void authorize(Authorizer authorizer) {
+    core_->authorizer = make_async_handler<Decision, const RequestHead&>(std::move(authorizer));
+  }
+
+  /// Tells of streams that open: `handler(Peer)`, and of their ends: `handler(Peer, EndReason)`.
+  void on_subscribe(std::function<void(Peer)> handler) { core_->on_subscribe = std::move(handler); }
+  void on_unsubscribe(std::function<void(Peer, EndReason)> handler) { core_->on_unsubscribe = std::move(handler); }
+
+  /// Answers requests that no route matches: `handler(HttpRequest)` returns an `HttpResponse` or an awaitable of one.
+  template <class Handler>
+  void fallback(Handler handler) {
+    core_->fallback = make_async_handler<HttpResponse, HttpRequest>(std::move(handler));
+  }
+
+  /// Whether a route would serve this request. Moves nothing; safe from any thread.
+  bool handles(const RequestHead& head) const { return core_->router.find(head.path()).route != nullptr; }
+
+  /// Connections that are open now.
+  std::size_t connection_count() const { return core_->connections.load(); }
+
+  /// Serves one connection that the application has accepted and whose next request's head it has read. `unread` is
+  /// what it read beyond the head. Completes with `void(error_code, Socket, std::string)`: after a poll or POST on a
+  /// connection that is kept alive the socket and unread bytes come back, after a stream the socket comes back closed.
+  /// The socket may be of any executor and any `io_context`; where it can't be moved: `errc::foreign_executor`.
+  template <class Socket, class CompletionToken>
+  auto async_serve(Socket socket, const RequestHead& head, std::string unread, CompletionToken&& token) {
+    return net::async_initiate<CompletionToken, void(error_code, Socket, std::string)>(
+        [this](auto handler, Socket given, std::string bytes) {
+          const auto executor = given.get_executor();
+          // std::function needs a copyable target, completion handlers are only movable.
+          auto shared = std::make_shared<decltype(handler)>(std::move(handler));
+          auto complete = [shared, executor](error_code error, Socket back, std::string rest) {
+            const auto at = net::get_associated_executor(*shared, executor);
+            net::post(at, [shared, error, back = std::move(back), rest = std::move(rest)]() mutable {
+              std::move (*shared)(error, std::move(back), std::move(rest));
+            });
+          };
+          error_code error;
+          const auto protocol = given.local_endpoint(error).protocol();
+          auto native = take_native(given, error);
+          if (error) return complete(error, std::move(given), std::move(bytes));
+          serve(native, protocol.family(), std::move(bytes),
+                [complete, executor, protocol](error_code, SocketStream stream, std::string rest) {
+                  Socket back(executor);
+                  error_code failed;
+                  if (stream.socket().is_open()) {
+                    const auto handle = take_native(stream.socket(), failed);
+                    if (!failed) back.assign(protocol, handle, failed);
+                  }
+                  complete(failed, std::move(back), std::move(rest));
+                });
+        },
+        token, std::move(socket), head_text(head) + std::move(unread));
+  }
+
+  /// Takes over a connection for good: the socket, the head that was read, and what was read beyond it.
+  template <class Socket>
+  error_code adopt(Socket socket, const RequestHead& head, std::string unread = {}) {
+    return adopt(std::move(socket), head_text(head) + std::move(unread));
+  }
+  /// The same with the raw bytes that were read, from the request line on.
+  template <class Socket>
+    requires requires(Socket& socket, error_code& error) { socket.release(error); }
+  error_code adopt(Socket socket, std::string read) {
+    error_code error;
+    const int family = socket.local_endpoint(error).protocol().family();
+    const auto native = take_native(socket, error);
+    if (error) return error;
+    serve(native, family, std::move(read), {});
+    return {};
+  }
+  /// The same for a socket that is known by its native handle, such as another framework's. `family` is `AF_INET`,
+  /// `AF_INET6` or `AF_UNIX`.
+  void adopt(SocketStream::Socket::native_handle_type native, int family, std::string read) {
+    serve(native, family, std::move(read), {});
+  }
+
+  /// Stops in an orderly way (WIRE §9): held polls are answered, streams are ended, spread over `time`, and what is
+  /// still open after it is reset. Completes with `void()`, after which no callback of the application's runs any more.
+  template <class CompletionToken>
+  auto async_drain(std::chrono::milliseconds time, CompletionToken&& token) {
+    return net::async_initiate<CompletionToken, void()>(
+        [this, time](auto handler) {
+          auto shared = std::make_shared<decltype(handler)>(std::move(handler));
+          const auto executor = net::get_associated_executor(*shared, core_->shards.front()->executor());
+          drain(time, [shared, executor] {
+            net::post(executor, [shared] { std::move (*shared)(); });
+          });
+        },
+        token);
+  }
+
+ protected:
+  EndpointBase(const Contexts& contexts, EndpointOptions options, std::vector<const TransportOps*> transports)
+      : core_(std::make_shared<EndpointCore>(std::move(options))) {
+    if (contexts.empty()) throw std::invalid_argument("an endpoint needs at least one io_context");
+    const auto& only = core_->options.only;
+    for (const auto* transport : transports) {
+      if (!only.empty() && std::find(only.begin(), only.end(), transport->kind) == only.end()) continue;
+      core_->transports.push_back(transport);
+      core_->kinds.push_back(transport->kind);
+    }
+    if (core_->kinds.empty()) throw std::invalid_argument("EndpointOptions: `only` leaves no transport");
+    for (net::io_context& context : contexts) {
+      core_->shards.push_back(net::use_service<ShardService>(context).make(context, core_->options.one_thread));
+    }
+  }
+
+  // Never blocks. On a shard's own thread nothing of the application's is called afterwards.
+  ~EndpointBase() {
+    core_->stopped.store(true);
+    for (const auto& shard : core_->shards) {
+      if (!shard->gone()) shard->dispatch([shard] { shard->shut_down(); });
+    }
+  }
+
+  const std::shared_ptr<EndpointCore>& core() const { return core_; }
+
+  void drain(std::chrono::milliseconds time, std::function<void()> done);
+
+ private:
+  using GiveBack = ConnectionOver<SocketStream>::GiveBack;
+
+  template <class Socket>
+  static typename Socket::native_handle_type take_native(Socket& socket, error_code& error) {
+    if (error) return {};
+    auto native = socket.release(error);
+    if (error) error = errc::foreign_executor;
+    return native;
+  }
+
+  // The parser reads what somebody else's has read once more: whatever way a request comes, the same rules hold.
+  static std::string head_text(const RequestHead& head) {
+    std::string text;
+    text.append(head.method()).append(" ").append(head.target());
+    text += head.minor_version() == 0 ? " HTTP/1.0\r\n" : " HTTP/1.1\r\n";
+    for (const auto& field : head.headers()) text.append(field.name).append(": ").append(field.value).append("\r\n");
+    text += "\r\n";
+    return text;
+  }
+
+  void serve(SocketStream::Socket::native_handle_type native, int family, std::string read, GiveBack give_back) {
+    const auto index = core_->next_shard.fetch_add(1, std::memory_order_relaxed) % core_->shards.size();
+    const auto& shard = core_->shards[index];
+    SocketStream stream{SocketStream::Socket(shard->executor(), net::generic::stream_protocol(family, 0), native)};
+    stream.configure(core_->options.socket);
+    ConnectionRef connection(
+        new ConnectionOver<SocketStream>(core_, shard, std::move(stream), std::move(give_back)));
+    shard->dispatch([connection, read = std::move(read)]() mutable { connection->start(std::move(read)); });
+  }
+
+  std::shared_ptr<EndpointCore> core_;
+};
+
+inline void EndpointBase::drain(std::chrono::milliseconds time, std::function<void()> done) {
+  core_->draining.store(true);
+  struct Draining {
+    std::atomic<std::size_t> shards;
+    std::function<void()> done;
+  };
+  auto draining = std::make_shared<Draining>();
+  draining->shards = core_->shards.size();
+  draining->done = std::move(done);
+  for (const auto& shard : core_->shards) {
+    shard->dispatch([shard, time, draining, core = core_] {
+      shard->drain(time, [draining, core] {
+        if (draining->shards.fetch_sub(1) > 1) return;
+        core->stopped.store(true);
+        draining->done();
+      });
+    });
+  }
+}
+
+}  // namespace detail
+
+/// Serves connections that the application accepts itself, over the transports of its type: the library's, or the
+/// application's own. Set up before serving; then `async_serve` and `adopt` are safe from any thread.
+template <class... Ts>
+class Endpoint : public detail::EndpointBase {
+  static_assert(sizeof...(Ts) > 0, "an Endpoint or Server needs at least one transport, such as downlink::Sse");
+  static_assert((Transport<Ts> && ...),
+                "each type of an Endpoint or Server must be ShortPolling, LongPolling, Sse, WebSocket, or satisfy "
+                "downlink::HttpStreamTransport: name, content_type, claims, encode, open, gap, heartbeat, end");
+
+ public:
+  explicit Endpoint(net::io_context& context, EndpointOptions options = {})
+      : Endpoint(Contexts{std::ref(context)}, std::move(options)) {}
+  explicit Endpoint(const Contexts& contexts, EndpointOptions options = {})
+      : EndpointBase(contexts, std::move(options), transports()) {}
+
+ protected:
+  static std::vector<const detail::TransportOps*> transports() {
+    if constexpr ((Transport<Ts> && ...)) {
+      return {&detail::transport_ops<Ts>...};
+    } else {
+      return {};
+    }
+  }
+};
+
+}  // namespace downlink

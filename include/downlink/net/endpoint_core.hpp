@@ -1,0 +1,122 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <random>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <downlink/net/options.hpp>
+#include <downlink/route/router.hpp>
+#include <downlink/session/shard.hpp>
+#include <downlink/transport/transport.hpp>
+
+namespace downlink {
+
+/// A request that no route serves, as the fallback handler gets it.
+struct HttpRequest {
+  RequestHead head = {};
+  std::string body = {};
+};
+
+/// What the fallback handler answers.
+struct HttpResponse {
+  int status = 200;
+  std::string content_type = "text/plain; charset=utf-8";
+  std::string body = {};
+  /// Further header fields.
+  std::vector<std::pair<std::string, std::string>> headers = {};
+};
+
+namespace detail {
+
+/// What an endpoint's connections share. Set up before it serves; after that, only what is atomic changes.
+struct EndpointCore {
+  explicit EndpointCore(EndpointOptions given) : options(std::move(given)) {
+    validate(options.cors);
+    const auto positive = [](std::chrono::milliseconds wait, const char* name) {
+      if (wait.count() <= 0) throw std::invalid_argument("EndpointOptions: " + std::string(name) + " must be positive");
+    };
+    positive(options.stream.heartbeat, "stream.heartbeat");
+    positive(options.stream.write_timeout, "stream.write_timeout");
+    positive(options.head_timeout, "head_timeout");
+    positive(options.body_timeout, "body_timeout");
+    positive(options.idle_timeout, "idle_timeout");
+    positive(options.linger_timeout, "linger_timeout");
+    if (options.default_wait > options.max_wait) options.default_wait = options.max_wait;
+    if (options.max_message == 0) throw std::invalid_argument("EndpointOptions: max_message must be above zero");
+    options.limits.max_body = options.max_message;
+    options.stream.max_peer_queue = std::max(options.stream.max_peer_queue, options.max_message + (64 << 10));
+  }
+
+  bool offers(TransportKind kind) const {
+    for (const auto offered : kinds) {
+      if (offered == kind) return true;
+    }
+    return false;
+  }
+
+  EndpointOptions options;
+  std::vector<const TransportOps*> transports;
+  std::vector<TransportKind> kinds;
+  Router router;
+  AsyncHandler<Decision, const RequestHead&> authorizer;
+  AsyncHandler<HttpResponse, HttpRequest> fallback;
+  std::function<void(Peer)> on_subscribe;
+  std::function<void(Peer, EndReason)> on_unsubscribe;
+
+  std::vector<std::shared_ptr<Shard>> shards;
+  std::atomic<std::size_t> next_shard{0};
+  std::atomic<std::size_t> connections{0};
+  /// Set once the endpoint is gone: no callback of the application's starts any more.
+  std::atomic<bool> stopped{false};
+  /// Set while draining: answers close their connections.
+  std::atomic<bool> draining{false};
+};
+
+/// Keeps the shards of a loop, and lets go of it in their name before its reactor goes.
+class ShardService final : public net::execution_context::service {
+ public:
+  using key_type = ShardService;
+  static inline net::execution_context::id id;
+
+  // The services that shards use are made first here, so that they are shut down after this one.
+  explicit ShardService(net::execution_context& context) : service(context) {
+    auto& loop = static_cast<net::io_context&>(context);
+    SocketStream::Socket socket(loop.get_executor());
+    net::ip::tcp::acceptor acceptor(loop);
+    net::steady_timer timer(loop);
+    net::strand<net::io_context::executor_type> strand(loop.get_executor());
+  }
+
+  std::shared_ptr<Shard> make(net::io_context& context, bool one_thread) {
+    auto shard = std::make_shared<Shard>(context, one_thread);
+    const std::lock_guard guard(mutex_);
+    std::erase_if(shards_, [](const auto& known) { return known.expired(); });
+    shards_.push_back(shard);
+    return shard;
+  }
+
+  void shutdown() noexcept override {
+    for (const auto& known : shards_) {
+      if (const auto shard = known.lock()) shard->let_go();
+    }
+  }
+
+ private:
+  std::mutex mutex_;
+  std::vector<std::weak_ptr<Shard>> shards_;
+};
+
+/// A number in [0, bound), to spread what would otherwise happen all at once.
+inline std::uint32_t jitter(std::uint32_t bound) {
+  std::random_device device;
+  return bound == 0 ? 0 : static_cast<std::uint32_t>(device() % bound);
+}
+
+}  // namespace detail
+}  // namespace downlink

@@ -1,0 +1,102 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include <downlink/net/connection.hpp>
+
+namespace downlink::detail {
+
+/// Accepts TCP connections and gives them to the endpoint's shards in turn. Lives on the first shard.
+class Listener final : public ShardMember, public Deadline, public std::enable_shared_from_this<Listener> {
+ public:
+  Listener(std::shared_ptr<EndpointCore> core, const ServerOptions& options)
+      : core_(std::move(core)), shard_(core_->shards.front()), acceptor_(std::in_place, shard_->executor()) {
+    error_code error;
+    const auto address = net::ip::make_address(options.address, error);
+    if (error) throw std::invalid_argument("\"" + options.address + "\" is no IP address to listen at");
+    const net::ip::tcp::endpoint endpoint(address, options.port);
+    acceptor_->open(endpoint.protocol(), error);
+    if (!error) acceptor_->set_option(net::socket_base::reuse_address(true), error);
+#if defined(SO_REUSEPORT)
+    using ReusePort = net::detail::socket_option::boolean<SOL_SOCKET, SO_REUSEPORT>;
+    if (!error && options.reuse_port) acceptor_->set_option(ReusePort(true), error);
+#endif
+    if (!error) acceptor_->bind(endpoint, error);
+    if (!error) acceptor_->listen(options.backlog, error);
+    if (error) {
+      throw system_error(error, "can't listen at " + options.address + ":" + std::to_string(options.port));
+    }
+    port_ = acceptor_->local_endpoint().port();
+  }
+
+  std::uint16_t port() const { return port_; }
+
+  /// On the shard.
+  void start() {
+    if (!acceptor_ || shard_->stopped()) return;
+    shard_->add(*this);
+    accept();
+  }
+
+  /// On the shard: accepts no more.
+  void stop() {
+    if (!acceptor_) return;
+    error_code ignored;
+    acceptor_->close(ignored);
+    acceptor_.reset();
+    static_cast<Deadline*>(this)->unlink();
+    shard_->remove(*this);
+  }
+
+  void shut_down() override { stop(); }
+  void drain(std::chrono::milliseconds) override { stop(); }
+  void expired() override { accept(); }
+
+ private:
+  using Acceptor = net::basic_socket_acceptor<net::ip::tcp, Shard::Executor>;
+  using Accepted = net::basic_stream_socket<net::ip::tcp, Shard::Executor>;
+
+  // Without descriptors or memory, accepting pauses instead of spinning.
+  static constexpr std::chrono::milliseconds pause{100};
+
+  void accept() {
+    if (!acceptor_) return;
+    const auto index = core_->next_shard.fetch_add(1, std::memory_order_relaxed) % core_->shards.size();
+    auto target = core_->shards[index];
+    const auto executor = target->executor();
+    acceptor_->async_accept(executor, [self = shared_from_this(), target = std::move(target)](error_code error,
+                                                                                             Accepted socket) mutable {
+      auto& shard = *self->shard_;
+      shard.enter([self = std::move(self), target = std::move(target), error, socket = std::move(socket)]() mutable {
+        self->accepted(error, std::move(socket), std::move(target));
+      });
+    });
+  }
+
+  void accepted(error_code error, Accepted socket, std::shared_ptr<Shard> target) {
+    if (!acceptor_) return;
+    if (error == net::error::operation_aborted) return;
+    if (error && error != net::error::connection_aborted) return shard_->set(*this, pause);
+    if (!error) {
+      SocketStream stream{SocketStream::Socket(std::move(socket))};
+      stream.configure(core_->options.socket);
+      ConnectionRef connection(new ConnectionOver<SocketStream>(core_, target, std::move(stream)));
+      if (target == shard_) {
+        connection->start({});
+      } else {
+        target->post([connection] { connection->start({}); });
+      }
+    }
+    accept();
+  }
+
+  std::shared_ptr<EndpointCore> core_;
+  std::shared_ptr<Shard> shard_;
+  std::optional<Acceptor> acceptor_;
+  std::uint16_t port_ = 0;
+};
+
+}  // namespace downlink::detail

@@ -1,0 +1,230 @@
+#pragma once
+
+#include <atomic>
+#include <algorithm>
+#include <memory>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include <downlink/asio.hpp>
+#include <downlink/channel/channel_state.hpp>
+#include <downlink/session/list.hpp>
+
+namespace downlink::detail {
+
+class Feed;
+class FormFeed;
+class Entry;
+
+/// Whoever stands behind a cursor. Both calls come on the shard and may do anything, its own destruction included.
+class Subscriber {
+ public:
+  /// There may be something to send: send it, and put the entry where it belongs (`FormFeed::again`, `stall`).
+  virtual void advance(Entry& entry) = 0;
+  /// The entry, which waits for its peer to take bytes, has come to lag past the channel's bound.
+  virtual void lagging(Entry& entry) = 0;
+
+ protected:
+  ~Subscriber() = default;
+};
+
+/// A subscriber's cursor in one channel. A session may have several.
+class Entry : public ListNode {
+ public:
+  explicit Entry(Subscriber& owner) : subscriber(&owner) {}
+  inline ~Entry();
+
+  Subscriber* subscriber;
+  FormFeed* feed = nullptr;
+  /// The first message that it has not begun to receive.
+  Position next = 1;
+  /// The channel's head when it came: only what is newer counts towards its lag.
+  Position joined = 0;
+
+  /// Comes to be subscribed: it is counted, and visited in every round from now on.
+  inline StartPoint join(FormFeed& to, const StartRequest& start, DefaultStart otherwise);
+  /// Leaves; does nothing when it has not joined.
+  inline void leave();
+  /// Whether messages that the bound counts are out of its reach (WIRE §7).
+  inline bool past_lag() const;
+};
+
+/// Where a feed lives; only `news` is called from other threads.
+class FeedHost {
+ public:
+  virtual void news(Feed& feed) noexcept = 0;
+  virtual void more(Feed& feed) = 0;
+  virtual void left(Feed& feed) = 0;
+
+ protected:
+  ~FeedHost() = default;
+};
+
+/// The subscribers of one channel on one shard that share a wire form. Whoever stands at the same place is sent the
+/// same range, which is read from the log once.
+class FormFeed {
+ public:
+  FormFeed(Feed& owner, Form form, const ReadLimits& limits) : owner_(owner), form_(form), limits_(limits) {}
+
+  Feed& owner() const { return owner_; }
+  Form form() const { return form_; }
+
+  /// What follows `next`, as of the last wake-up or later, with the buffers that send it.
+  struct Sendable {
+    const Range* range;
+    std::span<const net::const_buffer> buffers;
+  };
+  inline Sendable range(Position next);
+
+  /// Visit the entry again in this round; wait without visiting it; visit it in the next round.
+  inline void again(Entry& entry);
+  void stall(Entry& entry) { stalled_.push_back(entry); }
+  void rest(Entry& entry) { idle_.push_back(entry); }
+
+ private:
+  friend class Feed;
+
+  // With every wake-up, so that nobody is sent less than what was published before it.
+  void forget_range() { memo_fresh_ = false; }
+
+  Feed& owner_;
+  const Form form_;
+  const ReadLimits limits_;
+  Range memo_;
+  std::vector<net::const_buffer> buffers_;
+  bool memo_fresh_ = false;
+  List<Entry> idle_;      // have everything as of their last visit
+  List<Entry> todo_;      // to be visited in this round
+  List<Entry> stalled_;   // wait for their peers to take bytes
+  List<Entry> checking_;  // stalled ones whose lag is to be looked at in this round
+};
+
+/// One channel's subscribers on one shard. A wake-up puts it on the shard's ready list, once; the shard then visits
+/// its entries in slices.
+class Feed final : public ListNode, public Waker {
+ public:
+  Feed(FeedHost& host, std::shared_ptr<ChannelState> channel) : host_(host), channel_(std::move(channel)) {
+    channel_->add_waker(*this);
+    look();
+  }
+  ~Feed() { leave(); }
+
+  FeedHost& host() const { return host_; }
+  const std::shared_ptr<ChannelState>& channel() const { return channel_; }
+  /// Whoever has yet to begin an earlier message than this is past the lag bound, or stands before a jump.
+  Position floor() const { return floor_; }
+  bool closed() const { return closed_; }
+  bool unused() const { return entries_ == 0; }
+
+  FormFeed& form(Form form, const ReadLimits& limits) {
+    for (const auto& known : forms_) {
+      if (known->form() == form) return *known;
+    }
+    return *forms_.emplace_back(std::make_unique<FormFeed>(*this, form, limits));
+  }
+
+  void wake() noexcept override {
+    if (!pending_.exchange(true, std::memory_order_acq_rel)) host_.news(*this);
+  }
+
+  /// Takes the wake-up; what was published before it is seen from here on. True when there is somebody to visit.
+  bool begin_round() {
+    pending_.exchange(false, std::memory_order_acq_rel);
+    const bool check = look();
+    bool work = false;
+    for (const auto& form : forms_) {
+      form->forget_range();
+      form->todo_.take_all(form->idle_);
+      if (check) form->checking_.take_all(form->stalled_);
+      work = work || !form->todo_.empty() || !form->checking_.empty();
+    }
+    return work;
+  }
+
+  /// Visits at most `count` entries, and looks at the lag of more; true while some are left.
+  bool advance(std::size_t count) {
+    for (std::size_t index = 0; index < forms_.size(); ++index) {
+      FormFeed& form = *forms_[index];
+      for (std::size_t looks = count * 16; looks > 0 && !form.checking_.empty(); --looks) {
+        Entry& entry = form.checking_.front();
+        form.stalled_.push_back(entry);
+        if (entry.past_lag()) entry.subscriber->lagging(entry);
+      }
+      for (; count > 0 && !form.todo_.empty(); --count) {
+        Entry& entry = form.todo_.front();
+        form.idle_.push_back(entry);
+        entry.subscriber->advance(entry);
+      }
+      if (!form.todo_.empty() || !form.checking_.empty()) return true;
+    }
+    return false;
+  }
+
+  /// Once it returns, no wake-up reaches this feed any more.
+  void leave() { channel_->remove_waker(*this); }
+
+  /// The next feed in the shard's ready list; whoever set `pending_` owns it.
+  Feed* next_ready = nullptr;
+
+ private:
+  friend class Entry;
+
+  // Takes over how the channel stands; true when the lag of stalled subscribers is to be looked at.
+  bool look() {
+    closed_ = channel_->closed();
+    const Position floor = std::max(channel_->tail_first(), channel_->reset_through() + 1);
+    return floor != std::exchange(floor_, floor);
+  }
+
+  FeedHost& host_;
+  std::shared_ptr<ChannelState> channel_;
+  std::atomic<bool> pending_{false};
+  std::vector<std::unique_ptr<FormFeed>> forms_;
+  std::size_t entries_ = 0;
+  Position floor_ = 0;
+  bool closed_ = false;
+};
+
+inline FormFeed::Sendable FormFeed::range(Position next) {
+  if (!memo_fresh_ || memo_.from != next) {
+    owner_.channel()->read(form_, next, limits_, memo_);
+    memo_fresh_ = true;
+    buffers_.clear();
+    for (const Piece& piece : memo_.pieces) buffers_.emplace_back(piece.data(), piece.size());
+  }
+  return {&memo_, buffers_};
+}
+
+inline void FormFeed::again(Entry& entry) {
+  todo_.push_back(entry);
+  if (!owner_.linked()) owner_.host().more(owner_);
+}
+
+inline StartPoint Entry::join(FormFeed& to, const StartRequest& start, DefaultStart otherwise) {
+  // First the list, then the head: a message that comes between the two wakes this entry.
+  feed = &to;
+  to.rest(*this);
+  ++to.owner().entries_;
+  const auto attached = to.owner().channel()->attach(start, otherwise);
+  next = attached.start.next;
+  joined = attached.joined;
+  return attached.start;
+}
+
+inline void Entry::leave() {
+  if (!feed) return;
+  unlink();
+  Feed& owner = std::exchange(feed, nullptr)->owner();
+  owner.channel()->detach();
+  if (--owner.entries_ == 0) owner.host().left(owner);
+}
+
+inline bool Entry::past_lag() const {
+  const Position counted = next > joined ? next : joined + 1;
+  return counted < feed->owner().floor();
+}
+
+inline Entry::~Entry() { leave(); }
+
+}  // namespace downlink::detail

@@ -1,0 +1,77 @@
+#pragma once
+
+#include <chrono>
+#include <utility>
+
+#include <downlink/session/feed.hpp>
+#include <downlink/session/shard.hpp>
+#include <downlink/transport/polling.hpp>
+
+namespace downlink::detail {
+
+/// A poll that waits for its first messages, for the end of its wait, or for its peer to go. It counts as a subscriber.
+class HeldPoll final : public Subscriber, public Deadline {
+ public:
+  class Owner {
+   public:
+    /// There is an answer: messages, a gap, or nothing because the wait is over. The poll is done and may be destroyed.
+    virtual void poll_answer(const FormFeed::Sendable& sendable, bool gap) = 0;
+
+   protected:
+    ~Owner() = default;
+  };
+
+  HeldPoll(Owner& owner, Shard& shard) : owner_(owner), shard_(shard), entry_(*this) {}
+
+  const std::shared_ptr<ChannelState>& channel() const { return entry_.feed->owner().channel(); }
+
+  /// Answers at once when there is something, else holds for `wait`.
+  void start(Feed& feed, const StartRequest& start, DefaultStart otherwise, std::chrono::milliseconds wait) {
+    const StartPoint begin = entry_.join(feed.form(&form_ops<PollElement>, poll_limits), start, otherwise);
+    gap_ = begin.gap;
+    if (gap_ || wait.count() <= 0) return answer();
+    shard_.set(*this, wait);
+    advance(entry_);
+  }
+
+  /// The server is going, or the wait is over: answers with what there is.
+  void answer() {
+    if (answered_) return;
+    auto sendable = entry_.feed->range(entry_.next);
+    while (sendable.range->lost) {
+      gap_ = true;
+      entry_.next = channel()->resume_earliest();
+      sendable = entry_.feed->range(entry_.next);
+    }
+    give(sendable);
+  }
+
+  void advance(Entry&) override {
+    if (answered_) return;
+    const auto sendable = entry_.feed->range(entry_.next);
+    if (sendable.range->lost) return answer();
+    if (sendable.range->pieces.empty() && !entry_.feed->owner().closed()) {
+      entry_.next = sendable.range->next;
+      return;
+    }
+    give(sendable);
+  }
+  void lagging(Entry&) override {}
+  void expired() override { answer(); }
+
+ private:
+  void give(const FormFeed::Sendable& sendable) {
+    answered_ = true;
+    static_cast<Deadline*>(this)->unlink();
+    entry_.leave();
+    owner_.poll_answer(sendable, gap_);  // which may destroy this
+  }
+
+  Owner& owner_;
+  Shard& shard_;
+  Entry entry_;
+  bool gap_ = false;
+  bool answered_ = false;
+};
+
+}  // namespace downlink::detail

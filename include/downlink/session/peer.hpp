@@ -1,0 +1,154 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <downlink/channel/message.hpp>
+#include <downlink/error.hpp>
+#include <downlink/transport/negotiation.hpp>
+#include <downlink/wire/sse.hpp>
+#include <downlink/wire/utf8.hpp>
+
+namespace downlink {
+
+/// Who a connected peer is, as far as the server and its authorizer know. Immutable.
+struct Identity {
+  /// Whom the authorizer recognised; empty for nobody in particular.
+  std::string subject = {};
+  /// Whatever the authorizer attached.
+  std::vector<std::pair<std::string, std::string>> attributes = {};
+  /// The path that was asked for, as it came.
+  std::string path = {};
+  /// What the route's parameters stand for, such as the channel's name.
+  std::vector<std::pair<std::string, std::string>> parameters = {};
+  /// The address of the other end of the connection; empty where it has none.
+  std::string remote_address = {};
+  /// How the peer is connected. The sender of a POST counts as short polling.
+  TransportKind transport = TransportKind::short_polling;
+
+  /// The attribute of that name, or nothing.
+  std::optional<std::string_view> attribute(std::string_view name) const { return find(attributes, name); }
+  /// The route's parameter of that name, or nothing.
+  std::optional<std::string_view> parameter(std::string_view name) const { return find(parameters, name); }
+
+ private:
+  static std::optional<std::string_view> find(const std::vector<std::pair<std::string, std::string>>& values,
+                                              std::string_view name) {
+    for (const auto& [key, value] : values) {
+      if (key == name) return value;
+    }
+    return std::nullopt;
+  }
+};
+
+namespace detail {
+
+/// What a peer's handle reaches while the connection lives. The link is cut under the mutex before the connection goes.
+struct PeerState {
+  explicit PeerState(Identity who, std::size_t queue_bound) : identity(std::move(who)), max_queue(queue_bound) {}
+
+  class Link {
+   public:
+    /// Both go on on the connection's shard.
+    virtual void send_to_peer(Message message, std::shared_ptr<PeerState> state) = 0;
+    virtual void close_peer() = 0;
+
+   protected:
+    ~Link() = default;
+  };
+
+  const Identity identity;
+  const std::size_t max_queue;
+  std::mutex mutex;
+  Link* link = nullptr;
+  bool takes_replies = false;
+  std::atomic<std::size_t> waiting{0};
+};
+
+}  // namespace detail
+
+/// A weak handle to one connected peer: a value, usable from any thread and for any time. Once the peer has gone,
+/// `send` says so.
+class Peer {
+ public:
+  explicit Peer(std::shared_ptr<detail::PeerState> state) : state_(std::move(state)) {}
+
+  const Identity& identity() const { return state_->identity; }
+
+  bool connected() const {
+    const std::lock_guard guard(state_->mutex);
+    return state_->link != nullptr;
+  }
+
+  /// Sends this peer alone a message, between those of the channel; it carries no id and is not replayed. Errors:
+  /// `peer_gone`; `no_reply_path` for a poll or the sender of a POST; `peer_queue_full`, and the peer is closed
+  /// (1013); `bad_event_name`; `not_utf8`.
+  error_code send(Message message) const {
+    if (!wire::valid_event_name(message.event)) return errc::bad_event_name;
+    if (!message.binary && !wire::is_utf8(message.data)) return errc::not_utf8;
+    if (message.event == "message") message.event.clear();
+    const std::lock_guard guard(state_->mutex);
+    if (!state_->link) return errc::peer_gone;
+    if (!state_->takes_replies) return errc::no_reply_path;
+    const std::size_t size = message.data.size();
+    if (state_->waiting.fetch_add(size) + size > state_->max_queue) {
+      state_->waiting.fetch_sub(size);
+      state_->link->close_peer();
+      return errc::peer_queue_full;
+    }
+    state_->link->send_to_peer(std::move(message), state_);
+    return {};
+  }
+
+  /// Closes the peer's connection (WebSocket 1008).
+  void close() const {
+    const std::lock_guard guard(state_->mutex);
+    if (state_->link) state_->link->close_peer();
+  }
+
+  friend bool operator==(const Peer&, const Peer&) = default;
+
+ private:
+  std::shared_ptr<detail::PeerState> state_;
+};
+
+/// What a client sent: a WebSocket message, or the body of a POST.
+struct Inbound {
+  std::string data = {};
+  bool binary = false;
+  /// The query of the POST's target, as it came; empty for a WebSocket message.
+  std::string query = {};
+  /// Whether it came by POST, whose response has room for a reply.
+  bool by_post = false;
+};
+
+/// What an inbound handler answers: nothing, a reply to the sender alone, or a refusal.
+struct Reply {
+  Reply() = default;
+  /// A reply: a WebSocket frame, or the body of the POST's 202.
+  Reply(Message reply) : message(std::move(reply)) {}
+
+  /// Refuses what was sent: a POST gets this status with a problem's detail, a WebSocket is closed with 1008.
+  static Reply refuse(int status, std::string detail) {
+    Reply reply;
+    reply.refusal_status = status;
+    reply.detail = std::move(detail);
+    return reply;
+  }
+
+  std::optional<Message> message = {};
+  /// The content type of a POST's response.
+  std::string content_type = "text/plain; charset=utf-8";
+  int refusal_status = 0;
+  std::string detail = {};
+};
+
+}  // namespace downlink

@@ -1,0 +1,376 @@
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <random>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include <downlink/asio.hpp>
+#include <downlink/channel/channel_state.hpp>
+#include <downlink/session/feed.hpp>
+#include <downlink/session/timer_wheel.hpp>
+
+namespace downlink::detail {
+
+/// Room for one pending operation, so that starting it allocates nothing. Falls back to the heap while it is in use,
+/// or for what does not fit.
+template <std::size_t Size>
+class OperationStorage {
+ public:
+  void* allocate(std::size_t size) {
+    if (size <= Size && !in_use_.exchange(true, std::memory_order_acquire)) return bytes_;
+    return ::operator new(size);
+  }
+  void deallocate(void* pointer) {
+    if (pointer == bytes_) return in_use_.store(false, std::memory_order_release);
+    ::operator delete(pointer);
+  }
+
+ private:
+  alignas(std::max_align_t) std::byte bytes_[Size];
+  std::atomic<bool> in_use_{false};
+};
+
+/// The associated allocator of a handler whose operation lives in a storage.
+template <class T, std::size_t Size>
+class StorageAllocator {
+ public:
+  using value_type = T;
+  template <class U>
+  struct rebind {
+    using other = StorageAllocator<U, Size>;
+  };
+
+  explicit StorageAllocator(OperationStorage<Size>& storage) : storage_(&storage) {}
+  template <class U>
+  StorageAllocator(const StorageAllocator<U, Size>& other) : storage_(other.storage_) {}
+
+  T* allocate(std::size_t count) { return static_cast<T*>(storage_->allocate(sizeof(T) * count)); }
+  void deallocate(T* pointer, std::size_t) { storage_->deallocate(pointer); }
+
+  template <class U>
+  friend bool operator==(const StorageAllocator& a, const StorageAllocator<U, Size>& b) {
+    return a.storage_ == b.storage_;
+  }
+
+ private:
+  template <class, std::size_t>
+  friend class StorageAllocator;
+  OperationStorage<Size>* storage_;
+};
+
+class Shard;
+
+/// What lives on a shard and must let go of the loop before the loop goes: connections and listeners.
+class ShardMember : public ListNode {
+ public:
+  /// The loop is going, or the server is: close, leave every channel, call nobody back.
+  virtual void shut_down() = 0;
+  /// The server is to stop in an orderly way: end what goes on, a stream after `delay`.
+  virtual void drain(std::chrono::milliseconds delay) = 0;
+
+ protected:
+  ~ShardMember() = default;
+};
+
+/// One serialised part of a server: an `io_context` that one thread runs, or a strand of it, and the sessions bound to
+/// it. Only `post`, `dispatch` and `schedule` may be called from outside it. Never runs the loop and never blocks it:
+/// rounds over many sessions are sliced and posted again in between.
+class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost {
+ public:
+  using Executor = net::io_context::executor_type;
+
+  Shard(net::io_context& context, bool one_thread)
+      : executor_(context.get_executor()), wheel_(std::chrono::steady_clock::now()) {
+    timer_.emplace(executor_);
+    if (!one_thread) strand_.emplace(executor_);
+    now_ = std::chrono::steady_clock::now();
+  }
+
+  const Executor& executor() const { return executor_; }
+  net::io_context& context() const { return executor_.context(); }
+
+  /// The executor for application code that is to run on this shard.
+  net::any_io_executor application_executor() const {
+    if (strand_) return net::any_io_executor(*strand_);
+    return net::any_io_executor(executor_);
+  }
+
+  /// Runs `function` on the shard: at once when called there.
+  template <class Function>
+  void dispatch(Function&& function) {
+    if (strand_) {
+      net::dispatch(*strand_, std::forward<Function>(function));
+    } else {
+      net::dispatch(executor_, std::forward<Function>(function));
+    }
+  }
+  template <class Function>
+  void post(Function&& function) {
+    if (strand_) {
+      net::post(*strand_, std::forward<Function>(function));
+    } else {
+      net::post(executor_, std::forward<Function>(function));
+    }
+  }
+  /// For completion handlers, which the loop calls on one of its threads: goes on on the shard.
+  template <class Function>
+  void enter(Function&& function) {
+    if (strand_) {
+      net::dispatch(*strand_, std::forward<Function>(function));
+    } else {
+      std::forward<Function>(function)();
+    }
+  }
+
+  /// The time, as of the last turn of this shard.
+  TimePoint now() const { return now_; }
+  TimePoint update_now() { return now_ = std::chrono::steady_clock::now(); }
+
+  void set(Deadline& deadline, std::chrono::milliseconds interval) {
+    wheel_.set(deadline, update_now(), interval);
+    arm();
+  }
+
+  /// One buffer that every session of the shard reads into.
+  net::mutable_buffer read_buffer() { return net::buffer(read_buffer_); }
+
+  void add(ShardMember& member) { members_.push_back(member); }
+  /// Deadlines belong to members: without any, nothing keeps the loop running.
+  void remove(ShardMember& member) {
+    static_cast<ListNode&>(member).unlink();
+    if (members_.empty() && drained_) return finish_drain();
+    if (!members_.empty() || armed_ == TimePoint::max()) return;
+    armed_ = TimePoint::max();
+    if (timer_) timer_->cancel();
+  }
+  bool stopped() const { return stopped_; }
+
+  /// The shard's part of a channel, made on first need.
+  Feed& feed(const std::shared_ptr<ChannelState>& channel) {
+    auto& feed = feeds_[channel.get()];
+    if (!feed) feed = std::make_unique<Feed>(*this, channel);
+    return *feed;
+  }
+
+  /// From any thread, under the channel's wake lock.
+  void news(Feed& feed) noexcept override {
+    Feed* top = ready_.load(std::memory_order_relaxed);
+    do {
+      feed.next_ready = top;
+    } while (!ready_.compare_exchange_weak(top, &feed, std::memory_order_release, std::memory_order_relaxed));
+    schedule();
+  }
+  /// On the shard: `feed` has work left.
+  void more(Feed& feed) override {
+    active_.push_back(feed);
+    if (!stopped_) schedule();
+  }
+  void left(Feed& feed) override {
+    idle_feeds_.push_back(feed);
+    if (!stopped_) schedule();
+  }
+
+  /// Closes every member, leaves every channel and calls nobody any more. On the shard, or while nothing runs it.
+  void shut_down() {
+    stopped_ = true;
+    while (!members_.empty()) {
+      ShardMember& member = members_.front();
+      static_cast<ListNode&>(member).unlink();
+      member.shut_down();
+    }
+    if (timer_) timer_->cancel();
+    for (auto& [channel, feed] : feeds_) feed->leave();
+    ready_.exchange(nullptr, std::memory_order_acq_rel);
+    if (!in_turn_) feeds_.clear();
+  }
+
+  /// Ends every member in an orderly way, streams spread over half of `time`, resets what is left after it, and calls
+  /// `done`.
+  void drain(std::chrono::milliseconds time, std::function<void()> done) {
+    if (stopped_) return done();
+    drained_ = std::move(done);
+    List<ShardMember> members;
+    members.take_all(members_);
+    std::minstd_rand random(std::random_device{}());
+    const auto spread = static_cast<unsigned>(std::max<std::chrono::milliseconds::rep>(time.count() / 2, 1));
+    while (!members.empty()) {
+      ShardMember& member = members.front();
+      members_.push_back(member);
+      member.drain(std::chrono::milliseconds(random() % spread));
+    }
+    if (members_.empty()) return finish_drain();
+    set(drain_end_, time);
+  }
+
+  /// The loop itself is going: the same as `shut_down`, and nothing of the loop's is kept. Nothing may be posted from here on.
+  void let_go() {
+    gone_ = true;
+    shut_down();
+    feeds_.clear();
+    timer_.reset();
+    strand_.reset();
+  }
+  /// Whether the loop is gone; safe from any thread that does not race with the loop's own end.
+  bool gone() const { return gone_; }
+
+ private:
+  static constexpr std::size_t sends_at_once = 256;
+  static constexpr std::size_t sends_between_clocks = 16;
+  static constexpr std::chrono::microseconds slice{1000};
+
+  struct DrainEnd final : Deadline {
+    explicit DrainEnd(Shard& owner) : shard(owner) {}
+    void expired() override { shard.finish_drain(); }
+    Shard& shard;
+  };
+
+  void finish_drain() {
+    const auto done = std::exchange(drained_, {});
+    static_cast<Deadline&>(drain_end_).unlink();
+    const auto self = shared_from_this();
+    shut_down();
+    if (done) done();
+  }
+
+  // The one pending task of the shard. Its operation lives in the shard, so that a wake-up allocates nothing.
+  struct Turn {
+    std::shared_ptr<Shard> shard;
+    using allocator_type = StorageAllocator<void, 128>;
+    allocator_type get_allocator() const noexcept { return allocator_type(shard->turn_storage_); }
+    void operator()() {
+      auto self = std::move(shard);
+      self->turn();
+    }
+  };
+
+  void schedule() noexcept {
+    if (gone_) return;
+    if (scheduled_.exchange(true, std::memory_order_acq_rel)) return;
+    post(Turn{shared_from_this()});
+  }
+
+  void turn() {
+    // First the flag, then the list, then (in the feeds) the head: news that comes from here on makes another turn.
+    scheduled_.exchange(false, std::memory_order_acq_rel);
+    if (stopped_) return;
+    in_turn_ = true;
+    update_now();
+    take_ready();
+    drop_idle_feeds();
+    const TimePoint end = now_ + slice;
+    std::size_t budget = sends_at_once;
+    while (!active_.empty() && budget > 0) {
+      const std::size_t part = std::min(budget, sends_between_clocks);
+      Feed& feed = active_.front();
+      budget -= part;
+      const bool more = feed.advance(part);
+      if (stopped_) {
+        feeds_.clear();  // shut down from a callback: the feed was in use until here
+        break;
+      }
+      if (more) {
+        active_.push_back(feed);
+      } else if (feed.unused()) {
+        left(feed);
+      } else {
+        static_cast<ListNode&>(feed).unlink();
+      }
+      if (update_now() >= end) break;
+    }
+    in_turn_ = false;
+    if (!active_.empty()) schedule();
+  }
+
+  void take_ready() {
+    Feed* feed = ready_.exchange(nullptr, std::memory_order_acq_rel);
+    while (feed) {
+      Feed* next = feed->next_ready;
+      if (feed->begin_round()) active_.push_back(*feed);
+      feed = next;
+    }
+  }
+
+  // A feed that its last subscriber has left goes once it can't be in the ready list any more.
+  void drop_idle_feeds() {
+    while (!idle_feeds_.empty()) {
+      Feed& feed = idle_feeds_.front();
+      static_cast<ListNode&>(feed).unlink();
+      if (!feed.unused()) {
+        if (feed.begin_round()) active_.push_back(feed);
+        continue;
+      }
+      feed.leave();
+      take_ready();
+      feeds_.erase(feed.channel().get());
+    }
+  }
+
+  void arm() {
+    if (stopped_) return;
+    const TimePoint due = wheel_.next_due();
+    if (due == TimePoint::max() || due >= armed_) return;
+    armed_ = due;
+    timer_->expires_at(due);
+    timer_->async_wait([self = shared_from_this(), due](error_code error) {
+      if (error) return;
+      auto& shard = *self;
+      shard.enter([self, due] { self->tick(due); });
+    });
+  }
+
+  void tick(TimePoint due) {
+    if (stopped_ || due != armed_) return;
+    armed_ = TimePoint::max();
+    wheel_.advance(update_now(), due_);
+    expire_some();
+  }
+
+  // Deadlines that fall due together are sliced like everything else.
+  void expire_some() {
+    for (std::size_t count = 0; count < sends_at_once && !due_.empty(); ++count) {
+      Deadline& deadline = due_.front();
+      static_cast<ListNode&>(deadline).unlink();
+      deadline.expired();
+      if (stopped_) return;
+    }
+    if (due_.empty()) return arm();
+    post([self = shared_from_this()] {
+      if (!self->stopped_) self->expire_some();
+    });
+  }
+
+  Executor executor_;
+  std::optional<net::strand<Executor>> strand_;
+  TimePoint now_;
+
+  OperationStorage<128> turn_storage_;
+  std::atomic<bool> scheduled_{false};
+  std::atomic<Feed*> ready_{nullptr};
+  List<Feed> active_;
+  List<Feed> idle_feeds_;
+  std::unordered_map<ChannelState*, std::unique_ptr<Feed>> feeds_;
+
+  TimerWheel wheel_;
+  List<Deadline> due_;
+  using Timer = net::basic_waitable_timer<std::chrono::steady_clock, net::wait_traits<std::chrono::steady_clock>, Executor>;
+  std::optional<Timer> timer_;
+  TimePoint armed_ = TimePoint::max();
+
+  List<ShardMember> members_;
+  std::function<void()> drained_;
+  DrainEnd drain_end_{*this};
+  std::atomic<bool> gone_{false};
+  std::atomic<bool> stopped_{false};
+  bool in_turn_ = false;
+  std::array<char, std::size_t{64} << 10> read_buffer_;
+};
+
+}  // namespace downlink::detail

@@ -1,0 +1,159 @@
+#pragma once
+
+#include <chrono>
+#include <concepts>
+#include <cstddef>
+#include <cstring>
+#include <span>
+#include <string>
+#include <type_traits>
+#include <utility>
+
+#include <downlink/asio.hpp>
+#include <downlink/error.hpp>
+
+#if defined(__linux__)
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#endif
+
+namespace downlink {
+
+/// What one attempt to read or write came to.
+struct IoResult {
+  enum class State : unsigned char {
+    /// `bytes` were moved, at least one.
+    moved,
+    /// Nothing can be moved now: wait with `async_ready`.
+    would_block,
+    /// The peer has ended its side (reading).
+    end,
+    /// The connection is broken.
+    broken,
+  };
+  State state = State::broken;
+  std::size_t bytes = 0;
+};
+
+/// What to wait for.
+enum class Ready : unsigned char { read, write };
+
+/// How a session reaches its peer: non-blocking attempts, and waiting for readiness. TCP and local sockets model it; so
+/// can TLS on a descriptor. A stream is used on its shard alone.
+///
+/// - `try_write(buffers)` writes what fits now. `try_read(buffer)` reads what is there now.
+/// - `async_ready(what, handler)` completes with `void(error_code)` on any thread of the context.
+/// - `committed()` is how many of the bytes last offered must be finished, with the same bytes, before any others: 0 for
+///   a plain socket, the submitted range for TLS.
+/// - `remote_address()` is the other end's IP address, or empty. `end_output()` half-closes; `close()` closes at once, with a reset if `reset` is set.
+template <class S>
+concept Stream = std::movable<S> && requires(S& stream, std::span<const net::const_buffer> out,
+                                             net::mutable_buffer in, void (*handler)(error_code)) {
+  { stream.try_write(out) } -> std::same_as<IoResult>;
+  { stream.try_read(in) } -> std::same_as<IoResult>;
+  stream.async_ready(Ready::read, handler);
+  { stream.committed() } -> std::convertible_to<std::size_t>;
+  { stream.remote_address() } -> std::convertible_to<std::string>;
+  stream.end_output();
+  stream.close(true);
+};
+
+/// Bounds that the kernel keeps for one connection (DESIGN §3.5), where the system has them.
+struct SocketLimits {
+  /// Bytes that may wait unsent in the kernel.
+  std::size_t unsent_bytes = std::size_t{128} << 10;
+  /// How long sent bytes may stay unacknowledged before the connection is given up; zero leaves the system's own.
+  std::chrono::milliseconds user_timeout{60'000};
+};
+
+/// The stream of a TCP or local socket.
+class SocketStream {
+ public:
+  using Executor = net::io_context::executor_type;
+  using Socket = net::basic_stream_socket<net::generic::stream_protocol, Executor>;
+
+  explicit SocketStream(Socket socket) : socket_(std::move(socket)) {}
+
+  /// Makes the socket non-blocking and sets its limits; errors of limits that its kind has not are passed over.
+  void configure(const SocketLimits& limits) {
+    error_code ignored;
+    socket_.non_blocking(true, ignored);
+#if defined(__linux__)
+    const auto set = [fd = socket_.native_handle()](int name, int value) {
+      ::setsockopt(fd, IPPROTO_TCP, name, &value, sizeof value);
+    };
+    set(TCP_NODELAY, 1);
+    set(TCP_NOTSENT_LOWAT, static_cast<int>(limits.unsent_bytes));
+    if (limits.user_timeout.count() > 0) set(TCP_USER_TIMEOUT, static_cast<int>(limits.user_timeout.count()));
+#else
+    socket_.set_option(net::ip::tcp::no_delay(true), ignored);
+    socket_.set_option(net::socket_base::send_buffer_size(static_cast<int>(limits.unsent_bytes)), ignored);
+#endif
+  }
+
+  IoResult try_write(std::span<const net::const_buffer> buffers) {
+    error_code error;
+    const std::size_t bytes = buffers.size() == 1 ? socket_.write_some(net::const_buffer(buffers.front()), error)
+                                                  : socket_.write_some(Sequence{buffers}, error);
+    return result(bytes, error);
+  }
+
+  IoResult try_read(net::mutable_buffer buffer) {
+    error_code error;
+    const std::size_t bytes = socket_.read_some(buffer, error);
+    return result(bytes, error);
+  }
+
+  template <class Handler>
+  void async_ready(Ready what, Handler&& handler) {
+    socket_.async_wait(what == Ready::read ? Socket::wait_read : Socket::wait_write, std::forward<Handler>(handler));
+  }
+
+  std::size_t committed() const { return 0; }
+
+  void end_output() {
+    error_code ignored;
+    socket_.shutdown(Socket::shutdown_send, ignored);
+  }
+
+  void close(bool reset) {
+    error_code ignored;
+    if (reset) socket_.set_option(net::socket_base::linger(true, 0), ignored);
+    socket_.close(ignored);
+  }
+
+  Socket& socket() { return socket_; }
+
+  /// The IP address of the other end; empty for a local socket.
+  std::string remote_address() const {
+    error_code error;
+    const auto endpoint = socket_.remote_endpoint(error);
+    if (error || (endpoint.protocol().family() != AF_INET && endpoint.protocol().family() != AF_INET6)) return {};
+    net::ip::tcp::endpoint address;
+    address.resize(endpoint.size());
+    std::memcpy(address.data(), endpoint.data(), endpoint.size());
+    return address.address().to_string();
+  }
+
+ private:
+  struct Sequence {
+    std::span<const net::const_buffer> buffers;
+    using value_type = net::const_buffer;
+    using const_iterator = const net::const_buffer*;
+    const_iterator begin() const { return buffers.data(); }
+    const_iterator end() const { return buffers.data() + buffers.size(); }
+  };
+
+  static IoResult result(std::size_t bytes, const error_code& error) {
+    if (!error) return {IoResult::State::moved, bytes};
+    if (error == net::error::would_block || error == net::error::try_again) return {IoResult::State::would_block, 0};
+    if (error == net::error::eof) return {IoResult::State::end, 0};
+    return {IoResult::State::broken, 0};
+  }
+
+  Socket socket_;
+};
+
+static_assert(Stream<SocketStream>);
+
+}  // namespace downlink

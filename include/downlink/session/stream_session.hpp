@@ -1,0 +1,303 @@
+#pragma once
+
+#include <algorithm>
+#include <chrono>
+#include <memory>
+#include <span>
+#include <string>
+#include <utility>
+
+#include <downlink/session/feed.hpp>
+#include <downlink/session/shard.hpp>
+#include <downlink/session/stream.hpp>
+#include <downlink/transport/transport.hpp>
+
+namespace downlink {
+
+/// How streams are kept.
+struct StreamOptions {
+  /// A stream in which nothing was sent for this long is sent something that a client ignores; a WebSocket from which
+  /// nothing came is pinged, and dropped after another interval of silence.
+  std::chrono::milliseconds heartbeat{30'000};
+  /// A connection that takes no bytes for this long, while some wait for it, is reset.
+  std::chrono::milliseconds write_timeout{30'000};
+  /// What a stream tells its clients to wait before they reconnect.
+  std::chrono::milliseconds retry{3'000};
+  /// Bytes of direct replies and control frames that may wait for one peer.
+  std::size_t max_peer_queue = (std::size_t{1} << 20) + (std::size_t{64} << 10);
+};
+
+namespace detail {
+
+/// The connection as a session sees it.
+class Carrier {
+ public:
+  virtual IoResult try_write(std::span<const net::const_buffer> buffers) = 0;
+  /// Calls `writable` of the session once the peer takes bytes again.
+  virtual void await_writable() = 0;
+  /// The session's last byte has been sent: close in an orderly way. The session outlives the call.
+  virtual void session_done(EndReason reason) = 0;
+  /// The connection is broken or timed out: reset it. The session outlives the call.
+  virtual void session_broken(EndReason reason) = 0;
+
+ protected:
+  ~Carrier() = default;
+};
+
+/// One subscriber of one channel over a stream: it sends ranges of the encoded log from its cursor on, and between
+/// messages what is meant for this peer alone. It has no queue of messages and takes no memory when its peer is slow.
+class StreamSession : public Subscriber, public Deadline {
+ public:
+  StreamSession(Carrier& carrier, Shard& shard, const StreamOps& ops, const StreamOptions& options)
+      : carrier_(carrier), shard_(shard), ops_(ops), options_(options), entry_(*this) {}
+  virtual ~StreamSession() = default;
+
+  const StreamOps& ops() const { return ops_; }
+
+  /// Subscribes, and sends the response's head, the opening and what is there.
+  void open(std::string head, Feed& feed, const StartRequest& start, DefaultStart otherwise) {
+    last_sent_ = last_heard_ = shard_.update_now();
+    shard_.set(*this, options_.heartbeat);
+    FormFeed& form = feed.form(ops_.form, ops_.limits);
+    const StartPoint begin = entry_.join(form, start, otherwise);
+    control_ = std::move(head);
+    const std::string cursor = channel().cursor_before(entry_.next).to_string();
+    ops_.open(control_, {.cursor = begin.gap ? std::string_view{} : cursor, .retry = options_.retry});
+    if (begin.gap) tell_gap(start.cursor);
+    resume();
+  }
+
+  /// The peer takes bytes again.
+  void writable() {
+    blocked_ = false;
+    if (entry_.feed) entry_.feed->rest(entry_);
+    resume();
+  }
+
+  /// Sends a direct reply between messages. False when too much waits for this peer already; it is then ended.
+  bool reply(const MessageView& message) {
+    if (ending_) return true;
+    if (control_.size() - control_sent_ + message.data.size() > options_.max_peer_queue) {
+      end({EndReason::too_slow, "replies are not taken"});
+      return false;
+    }
+    ops_.reply(control_, message);
+    if (!blocked_) flush();
+    return true;
+  }
+
+  /// Bytes that wait for this peer alone.
+  std::size_t queued() const { return control_.size() - control_sent_; }
+
+  /// Ends the stream after the message that is being sent.
+  void end(const Ending& ending) {
+    if (ending_) return;
+    ops_.end(control_, ending);
+    finish(ending.reason);
+  }
+  bool ending() const { return ending_; }
+
+  /// The connection is gone: nothing more is written, and nobody is told.
+  void abandon() {
+    done_ = ending_ = true;
+    entry_.leave();
+    static_cast<Deadline*>(this)->unlink();
+    partial_ = {};
+  }
+
+  void advance(Entry& entry) final {
+    if (blocked_) return entry.feed->stall(entry);
+    const Feed& feed = entry.feed->owner();
+    if (entry.past_lag()) return fall_behind();
+    const auto sendable = entry.feed->range(entry.next);
+    const Range& range = *sendable.range;
+    if (range.lost) return fall_behind();
+    if (range.pieces.empty()) {
+      entry.next = range.next;
+      if (feed.closed()) end({EndReason::channel_closed, "the channel was closed"});
+      return;
+    }
+    const IoResult written = carrier_.try_write(sendable.buffers);
+    if (written.state == IoResult::State::moved) {
+      last_sent_ = shard_.now();
+      if (written.bytes == range.bytes) {
+        entry.next = range.next;
+        if (range.more) entry.feed->again(entry);
+        return;
+      }
+      stop_inside(range, written.bytes);
+    } else if (written.state != IoResult::State::would_block) {
+      return broken(EndReason::peer_left);
+    }
+    block();
+  }
+
+  void lagging(Entry&) final { fall_behind(); }
+
+  void expired() override {
+    const TimePoint now = shard_.update_now();
+    if (blocked_ && now - last_sent_ >= options_.write_timeout) return broken(EndReason::timed_out);
+    keep_alive(now);
+  }
+
+ protected:
+  Carrier& carrier() const { return carrier_; }
+  Shard& shard() const { return shard_; }
+  const StreamOptions& options() const { return options_; }
+  TimePoint last_sent() const { return last_sent_; }
+  TimePoint last_heard() const { return last_heard_; }
+  void heard() { last_heard_ = shard_.now(); }
+  bool blocked() const { return blocked_; }
+
+  /// No more messages; done once what waits has been sent.
+  void finish(EndReason reason) {
+    if (ending_) return;
+    ending_ = true;
+    reason_ = reason;
+    entry_.leave();
+    if (!blocked_) flush();
+  }
+
+  void broken(EndReason reason) {
+    done_ = true;
+    carrier_.session_broken(reason);
+  }
+
+  /// Room for control frames, which go between messages; `flush_control` sends them.
+  std::string& control() { return control_; }
+  void flush_control() {
+    if (!blocked_) flush();
+  }
+
+  /// What is done when the heartbeat interval is over.
+  virtual void keep_alive(TimePoint now) {
+    const auto idle = std::chrono::duration_cast<std::chrono::milliseconds>(now - last_sent_);
+    // The wheel rounds up by at most an eighth of the interval: a little less than one counts as a whole one.
+    if (idle < options_.heartbeat - options_.heartbeat / 8) return shard_.set(*this, options_.heartbeat - idle);
+    shard_.set(*this, options_.heartbeat);
+    if (blocked_ || ending_) return;
+    ops_.heartbeat(control_);
+    flush();
+  }
+
+ private:
+  ChannelState& channel() const { return *entry_.feed->owner().channel(); }
+
+  // First the message that was cut, then what is meant for this peer, then the log. False when it can't go on now,
+  // or when the session is over.
+  bool flush() {
+    if (done_) return false;
+    if (partial_) {
+      if (!write(partial_->bytes() + partial_begin_, partial_end_ - partial_begin_, partial_begin_)) return false;
+      partial_ = {};
+    }
+    if (control_sent_ < control_.size()) {
+      if (!write(control_.data() + control_sent_, control_.size() - control_sent_, control_sent_)) return false;
+    }
+    if (!control_.empty()) {
+      control_ = std::string();
+      control_sent_ = 0;
+    }
+    if (!ending_) return true;
+    done_ = true;
+    carrier_.session_done(reason_);
+    return false;
+  }
+
+  template <class Count>
+  bool write(const char* bytes, std::size_t size, Count& done) {
+    const net::const_buffer buffer(bytes, size);
+    const IoResult written = carrier_.try_write({&buffer, 1});
+    if (written.state == IoResult::State::moved) {
+      last_sent_ = shard_.now();
+      done = static_cast<Count>(done + written.bytes);
+      if (written.bytes == size) return true;
+    } else if (written.state != IoResult::State::would_block) {
+      broken(EndReason::peer_left);
+      return false;
+    }
+    block();
+    return false;
+  }
+
+  void resume() {
+    if (flush() && entry_.feed) advance(entry_);
+  }
+
+  void block() {
+    blocked_ = true;
+    if (entry_.feed) entry_.feed->stall(entry_);
+    carrier_.await_writable();
+  }
+
+  // The peer took `bytes` of the range: it has begun what they reach into, which is kept until it is finished.
+  void stop_inside(const Range& range, std::size_t bytes) {
+    for (const Piece& piece : range.pieces) {
+      if (bytes >= piece.size()) {
+        bytes -= piece.size();
+        entry_.next = piece.last;
+        continue;
+      }
+      const auto cut = static_cast<std::uint32_t>(piece.begin + bytes);
+      const Position inside = piece.segment->at_byte(cut, piece.first, piece.last);
+      entry_.next = inside;
+      if (cut == piece.segment->begin_of(inside)) return;
+      partial_ = piece.segment;
+      partial_begin_ = cut;
+      partial_end_ = piece.segment->end_of(inside);
+      entry_.next = inside + 1;
+      return;
+    }
+  }
+
+  // Messages are out of the subscriber's reach: by a jump of the log, by its own lag, or because the backlog that it
+  // asked for was evicted.
+  void fall_behind() {
+    if (blocked_ && skips()) return;  // once the peer takes bytes again, and as far as need be then
+    const bool jumped = entry_.next <= channel().reset_through();
+    if (!jumped && channel().options().lag_policy == LagPolicy::disconnect) {
+      return end({EndReason::too_slow, "too far behind"});
+    }
+    if (!ops_.tells_gaps) {
+      return end(jumped ? Ending{EndReason::gap, "messages were lost"} : Ending{EndReason::too_slow, "too far behind"});
+    }
+    const std::string last = channel().cursor_before(entry_.next).to_string();
+    entry_.next = jumped ? channel().resume_earliest() : channel().resume_newest();
+    entry_.joined = std::max(entry_.joined, entry_.next - 1);
+    tell_gap(last);
+    resume();
+  }
+
+  bool skips() const {
+    return ops_.tells_gaps && (channel().options().lag_policy == LagPolicy::skip ||
+                               entry_.next <= channel().reset_through());
+  }
+
+  void tell_gap(std::string_view requested) {
+    if (!ops_.tells_gaps) return end({EndReason::gap, "messages were lost"});
+    const std::string cursor = channel().cursor_before(entry_.next).to_string();
+    const auto following = channel().first_live(entry_.next);
+    const std::string earliest = following ? following->to_string() : cursor;
+    ops_.gap(control_, {requested, cursor, earliest});
+  }
+
+  Carrier& carrier_;
+  Shard& shard_;
+  const StreamOps& ops_;
+  const StreamOptions& options_;
+  Entry entry_;
+  SegmentRef partial_;  // the segment of a message that was sent in part
+  std::uint32_t partial_begin_ = 0;
+  std::uint32_t partial_end_ = 0;
+  std::string control_;
+  std::size_t control_sent_ = 0;
+  TimePoint last_sent_{};
+  TimePoint last_heard_{};
+  bool blocked_ = false;
+  bool ending_ = false;
+  bool done_ = false;
+  EndReason reason_ = EndReason::peer_left;
+};
+
+}  // namespace detail
+}  // namespace downlink

@@ -1,0 +1,130 @@
+#pragma once
+
+#include <algorithm>
+#include <span>
+#include <string>
+#include <utility>
+
+#include <downlink/session/stream_session.hpp>
+#include <downlink/wire/websocket_frame.hpp>
+#include <downlink/wire/websocket_reader.hpp>
+
+namespace downlink::detail {
+
+/// The connection as a WebSocket session sees it.
+class WebSocketCarrier : public Carrier {
+ public:
+  /// A message came. To take no further one for now, the carrier calls `pause`.
+  virtual void session_message(std::string data, bool binary) = 0;
+
+ protected:
+  ~WebSocketCarrier() = default;
+};
+
+/// A stream whose peer speaks too (WIRE §5; RFC 6455 §5 to §7).
+class WebSocketSession final : public StreamSession {
+ public:
+  WebSocketSession(WebSocketCarrier& carrier, Shard& shard, const StreamOps& ops, const StreamOptions& options,
+                   std::size_t max_message)
+      : StreamSession(carrier, shard, ops, options), owner_(carrier), reader_(max_message) {}
+
+  /// Takes what the peer sent; the bytes are unmasked in place.
+  void receive(std::span<char> bytes) {
+    heard();
+    pinged_ = false;
+    read(bytes);
+  }
+
+  /// Keeps further messages back until `unpause`.
+  void pause() { paused_ = true; }
+  bool paused() const { return paused_; }
+  /// Whether the peer is not to be read from: a handler is at work, or the peer does not take its replies.
+  bool holds_input() const { return paused_ || throttled_; }
+  /// The peer takes bytes again: goes on with what was held back once it has its replies.
+  void continue_input() {
+    if (!throttled_ || queued() > 0) return;
+    throttled_ = false;
+    std::string kept = std::exchange(kept_, {});
+    read(kept);
+  }
+  void unpause() {
+    paused_ = false;
+    std::string kept = std::exchange(kept_, {});
+    read(kept);
+  }
+
+ protected:
+  void keep_alive(TimePoint now) override {
+    // While the peer takes a long message, the bytes it takes are signs of life.
+    const TimePoint life = blocked() ? std::max(last_heard(), last_sent()) : last_heard();
+    const auto interval = options().heartbeat;
+    const auto quiet = std::chrono::duration_cast<std::chrono::milliseconds>(now - life);
+    // The wheel rounds up by at most an eighth of the interval: a little less than one counts as a whole one.
+    if (quiet < interval - interval / 8) return shard().set(*this, interval - quiet);
+    if (pinged_) return broken(EndReason::timed_out);
+    pinged_ = true;
+    shard().set(*this, interval);
+    if (ending()) return;
+    ops().heartbeat(control());
+    flush_control();
+  }
+
+ private:
+  using Kind = wire::WebSocketEvent::Kind;
+
+  // With more than this waiting for the peer, it is not read from.
+  static constexpr std::size_t reply_high_water = std::size_t{64} << 10;
+
+  void read(std::span<char> bytes) {
+    while (!closed_) {
+      const auto event = reader_.next(bytes);
+      switch (event.kind) {
+        case Kind::none: return;
+        case Kind::message:
+          if (!ending()) owner_.session_message(std::string(event.payload), event.binary);
+          break;
+        case Kind::ping: pong(event.payload); break;
+        case Kind::pong: break;
+        case Kind::close: return answer_close(event);
+        case Kind::error: return fail(event);
+      }
+      throttled_ = queued() > reply_high_water;
+      if (holds_input()) {
+        kept_.append(bytes.data(), bytes.size());
+        return;
+      }
+    }
+  }
+
+  void pong(std::string_view payload) {
+    if (ending()) return;
+    if (queued() + payload.size() > options().max_peer_queue) return end({EndReason::too_slow, "pongs are not taken"});
+    wire::append_frame(control(), wire::Opcode::pong, payload);
+    flush_control();
+  }
+
+  void answer_close(const wire::WebSocketEvent& event) {
+    closed_ = true;
+    if (ending()) return;
+    wire::append_close_frame(control(), event.code, {});
+    finish(EndReason::peer_left);
+  }
+
+  void fail(const wire::WebSocketEvent& event) {
+    closed_ = true;
+    end({event.code == 1007   ? EndReason::not_utf8
+         : event.code == 1009 ? EndReason::too_big
+                              : EndReason::protocol_error,
+         event.reason});
+  }
+
+  WebSocketCarrier& owner_;
+  wire::WebSocketReader reader_;
+  std::string kept_;
+  bool paused_ = false;
+  bool throttled_ = false;
+  bool pinged_ = false;
+  bool closed_ = false;
+};
+
+}  // namespace downlink::detail

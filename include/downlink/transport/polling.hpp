@@ -1,0 +1,34 @@
+#pragma once
+
+#include <downlink/transport/transport.hpp>
+#include <downlink/wire/json.hpp>
+
+namespace downlink {
+
+/// Short polling: one request, one answer with what is there (WIRE §3).
+struct ShortPolling {
+  static constexpr std::string_view name = "short-polling";
+  static constexpr TransportKind kind = TransportKind::short_polling;
+  static constexpr ResponseEnd response_end = ResponseEnd::at_once;
+};
+
+/// Long polling: a request that finds nothing is held until a message comes or its wait is over (WIRE §3, RFC 6202).
+struct LongPolling {
+  static constexpr std::string_view name = "long-polling";
+  static constexpr TransportKind kind = TransportKind::long_polling;
+  static constexpr ResponseEnd response_end = ResponseEnd::with_first_messages;
+};
+
+namespace detail {
+
+/// The wire form of both: an element of the answer's `messages`, with a comma before it. An answer is a range of it
+/// without the first comma.
+struct PollElement {
+  static void encode(std::string& out, const MessageView& message) { wire::append_poll_message(out, message); }
+};
+
+/// What one poll answers at most (WIRE §3).
+inline constexpr ReadLimits poll_limits{.bytes = std::size_t{1} << 20, .messages = 1000, .pieces = 64};
+
+}  // namespace detail
+}  // namespace downlink

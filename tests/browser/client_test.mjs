@@ -1,0 +1,436 @@
+// The browser client on its own, against a server in this process that says exactly what a test wants said.
+// node --test client_test.mjs
+
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { readFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import { test } from "node:test";
+
+// As a data URL: older versions of Node take a file *.js without a package.json beside it for CommonJS.
+const source = await readFile(new URL("../../examples/hub/web/downlink.js", import.meta.url));
+const { Downlink } = await import(`data:text/javascript;base64,${source.toString("base64")}`);
+
+const soon = { random: () => 0 };
+
+/** Payloads in a form that a failed comparison shows. */
+const plain = (data) => typeof data === "string" ? data : [...new Uint8Array(data)];
+
+/** A server whose requests are answered by `answer(request, response, number)`, from 0; `requests` keeps their URLs. */
+async function serve(t, answer) {
+  const requests = [];
+  const server = createServer((request, response) => {
+    const url = new URL(request.url, "http://test");
+    requests.push({ url, method: request.method, headers: request.headers, query: Object.fromEntries(url.searchParams) });
+    answer(request, response, requests.length - 1);
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  t.after(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return { url: `http://127.0.0.1:${server.address().port}/channels/news`, requests };
+}
+
+/** A client with everything it said, in order, and a way to wait for it. */
+function follow(t, url, options) {
+  const client = new Downlink(url, options);
+  const heard = [];
+  const waiting = new Set();
+  const hear = (entry) => {
+    heard.push(entry);
+    for (const check of waiting) check();
+  };
+  client.addEventListener("message", ({ id, event, data }) => hear({ id, event, data }));
+  client.addEventListener("gap", ({ requested, earliest }) => hear({ gap: { requested, earliest } }));
+  client.addEventListener("state", ({ state, wait }) => hear({ state, wait }));
+  client.addEventListener("error", ({ error, final }) => hear({ error, final }));
+  t.after(() => client.close());
+  const until = (condition) => new Promise((resolve, reject) => {
+    const late = setTimeout(() => reject(new Error(`waited in vain; heard ${JSON.stringify(heard)}`)), 10_000);
+    const check = () => {
+      if (!condition()) return;
+      waiting.delete(check);
+      clearTimeout(late);
+      resolve();
+    };
+    waiting.add(check);
+    check();
+  });
+  const messages = () => heard.filter((entry) => "data" in entry);
+  return { client, heard, messages, until, got: (count) => until(() => messages().length >= count),
+    inState: (state) => until(() => client.state === state) };
+}
+
+const eventStream = { "Content-Type": "text/event-stream" };
+const opening = (id) => `retry: 0\n: hello\nid: ${id}\nevent: downlink.open\ndata: \n\n`;
+const poll = (response, cursor, messages = [], more = {}) => {
+  response.setHeader("Content-Type", "application/json");
+  response.end(JSON.stringify({ cursor, messages, ...more }));
+};
+
+test("an event stream cut at every byte gives the same events", async (t) => {
+  const stream = "\ufeffretry: 70\r\n: comment\r\nid: e-1\revent: downlink.open\ndata: \n\n" +
+    "id: e-2\ndata: one\ndata: two\r\ndata: \r\n\r\n" +
+    "id: e-3\revent: price\rdata:no space\r\r" +
+    "id: e-4\ndata: gr\u00fc\u00df \ud83d\ude80\n\n" +
+    "id: e-5\ndata\n\n" +
+    "event: unheard\nid: e-6\n\n" +
+    "id: e-7\nevent: message;base64\ndata: AP+A\n\n" +
+    "id: e-8\nevent: image;base64\ndata: \n\n" +
+    "unknown: field\nevent: answer\ndata: without id\n\n" +
+    "event: downlink.unknown\ndata: {}\n\n" +
+    "id: e-9\ndata: never finished\n";
+  const bytes = Buffer.from(stream);
+  const { url } = await serve(t, (_, response) => {
+    response.writeHead(200, eventStream);
+    let at = 0;
+    const step = () => {
+      if (at < bytes.length) response.write(bytes.subarray(at, at += 1), () => setImmediate(step));
+    };
+    step();
+  });
+  const { client, got, messages } = follow(t, url, { transport: "sse" });
+  await got(7);
+  assert.deepEqual(messages().map(({ id, event, data }) => [id, event, plain(data)]), [
+    ["e-2", "message", "one\ntwo\n"], ["e-3", "price", "no space"], ["e-4", "message", "gr\u00fc\u00df \ud83d\ude80"],
+    ["e-5", "message", ""], ["e-7", "message", [0, 255, 128]], ["e-8", "image", []], ["", "answer", "without id"],
+  ]);
+  assert.ok(messages()[4].data instanceof ArrayBuffer);
+  assert.equal(client.lastEventId, "e-8");
+});
+
+test("bytes are counted exactly", async (t) => {
+  const stream = `${opening("e-1")}id: e-2\ndata: \u00e4\n\n`;
+  const { url } = await serve(t, (_, response) => {
+    response.writeHead(200, eventStream);
+    response.write(stream);
+  });
+  const { client, got } = follow(t, url, { transport: "sse" });
+  await got(1);
+  assert.deepEqual(client.stats, { messages: 1, bytes: Buffer.byteLength(stream), requests: 1, gaps: 0, reconnects: 0 });
+});
+
+test("a stream that ends is taken up again after the last message", async (t) => {
+  const { url, requests } = await serve(t, (_, response, number) => {
+    response.writeHead(200, eventStream);
+    response.write(`${opening(`e-${number * 2}`)}id: e-${number * 2 + 1}\ndata: a\n\nid: e-${number * 2 + 2}\ndata: b\n\n`);
+    if (number < 2) response.end();
+  });
+  const { client, got, messages } = follow(t, url, { transport: "sse", token: "s3cret&", ...soon });
+  await got(6);
+  assert.deepEqual(messages().map(({ id }) => id), ["e-1", "e-2", "e-3", "e-4", "e-5", "e-6"]);
+  assert.deepEqual(requests.map(({ query }) => query.cursor), [undefined, "e-2", "e-4"]);
+  for (const { query, headers } of requests) {
+    assert.deepEqual([query.access_token, headers.accept], ["s3cret&", "text/event-stream"]);
+  }
+  assert.equal(client.stats.reconnects, 2);
+});
+
+test("a stream lost before its first message resumes from its opening", async (t) => {
+  const { url, requests } = await serve(t, (_, response, number) => {
+    response.writeHead(200, eventStream);
+    if (number === 0) response.end(opening("e-7"));
+    else response.write(`${opening("e-7")}id: e-8\ndata: x\n\n`);
+  });
+  const { got } = follow(t, url, { transport: "sse", ...soon });
+  await got(1);
+  assert.equal(requests[1].query.cursor, "e-7");
+});
+
+test("a stream lost between an opening with a gap and its notice learns of the gap again", async (t) => {
+  const gapped = "retry: 0\nevent: downlink.open\ndata: \n\n";
+  const { url, requests } = await serve(t, (_, response, number) => {
+    response.writeHead(200, eventStream);
+    if (number === 0) return response.end(gapped);
+    response.write(`${gapped}id: f-2\nevent: downlink.gap\ndata: {"requested":"e-9","earliest":"f-3"}\n\n`);
+    response.write("id: f-3\ndata: x\n\n");
+  });
+  const { client, got, heard } = follow(t, url, { transport: "sse", cursor: "e-9", ...soon });
+  await got(1);
+  assert.deepEqual(requests.map(({ query }) => query.cursor), ["e-9", "e-9"]);
+  assert.deepEqual(heard.filter(({ gap }) => gap), [{ gap: { requested: "e-9", earliest: "f-3" } }]);
+  assert.equal(client.stats.gaps, 1);
+});
+
+test("a dropped stream hands out nothing more and comes back by its cursor", async (t) => {
+  const { url, requests } = await serve(t, (_, response, number) => {
+    response.writeHead(200, eventStream);
+    response.write(number === 0
+      ? `${opening("e-0")}id: e-1\ndata: 1\n\nid: e-2\ndata: 2\n\n` : `${opening("e-1")}id: e-2\ndata: 2\n\n`);
+  });
+  const { client, got, messages, heard } = follow(t, url, { transport: "sse" });
+  client.addEventListener("message", () => client.drop(20), { once: true });
+  await got(2);
+  assert.deepEqual(messages().map(({ id }) => id), ["e-1", "e-2"]);
+  assert.equal(requests[1].query.cursor, "e-1");
+  assert.deepEqual(heard.filter(({ state }) => state).map(({ state }) => state),
+    ["connecting", "open", "retrying", "connecting", "open"]);
+});
+
+test("short polling asks again after its interval, at once where there is more, and resumes within an answer", async (t) => {
+  const { url, requests } = await serve(t, (_, response, number) => {
+    if (number === 0) poll(response, "e-5");
+    else if (number === 1) {
+      poll(response, "e-7", [{ id: "e-6", data: "x" }, { id: "e-7", event: "b", data: "AP8=", encoding: "base64" }],
+        { more: true });
+    } else if (number === 2) poll(response, "e-9", [{ id: "e-8", data: "cut here" }, { id: "e-9", data: "dropped" }]);
+    else if (number === 3) poll(response, "e-9", [{ id: "e-9", data: "again" }]);
+    else poll(response, "e-9");
+  });
+  const { client, got, messages } = follow(t, url, { transport: "short-polling", pollInterval: 10, ...soon });
+  client.addEventListener("message", ({ id }) => {
+    if (id === "e-8") client.drop();
+  });
+  await got(4);
+  assert.deepEqual(messages().map(({ id, data }) => [id, plain(data)]),
+    [["e-6", "x"], ["e-7", [0, 255]], ["e-8", "cut here"], ["e-9", "again"]]);
+  assert.deepEqual(requests.slice(0, 4).map(({ query }) => query.cursor), [undefined, "e-5", "e-7", "e-8"]);
+  assert.ok(requests.every(({ query }) => !("wait" in query)));
+});
+
+test("a gap in a poll comes before its messages", async (t) => {
+  const { url } = await serve(t, (_, response, number) => {
+    if (number === 0) poll(response, "f-3", [{ id: "f-3", data: "x" }], { gap: true });
+    else poll(response, "f-3");
+  });
+  const { got, heard } = follow(t, url, { transport: "short-polling", cursor: "e-1" });
+  await got(1);
+  assert.deepEqual(heard.filter((entry) => entry.gap || entry.id),
+    [{ gap: { requested: "e-1", earliest: "f-3" } }, { id: "f-3", event: "message", data: "x" }]);
+});
+
+test("long polling opens with a request that is not held, then waits", async (t) => {
+  const { url, requests } = await serve(t, (_, response, number) => {
+    if (number === 0) poll(response, "e-1");
+    else if (number === 1) poll(response, "e-2", [{ id: "e-2", data: "x" }]);
+  });
+  const { got, until } = follow(t, url, { transport: "long-polling" });
+  await got(1);
+  await until(() => requests.length >= 2);
+  assert.deepEqual(requests.slice(0, 2).map(({ query }) => query), [{}, { cursor: "e-1", wait: "25" }]);
+});
+
+test("a long poll that is not held is not repeated in a tight loop", async (t) => {
+  const { url, requests } = await serve(t, (_, response) => poll(response, "e-1"));
+  const { inState } = follow(t, url, { transport: "long-polling" });
+  await inState("open");
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  assert.ok(requests.length <= 2, `${requests.length} requests`);
+});
+
+test("another transport goes on from the cursor", async (t) => {
+  const { url, requests } = await serve(t, (request, response) => {
+    if (request.headers.accept === "text/event-stream") {
+      response.writeHead(200, eventStream);
+      response.write(`${opening("e-1")}id: e-2\ndata: x\n\n`);
+    } else {
+      poll(response, "e-3", [{ id: "e-3", data: "y" }]);
+    }
+  });
+  const first = follow(t, url, { transport: "sse" });
+  await first.got(1);
+  first.client.close();
+  const second = follow(t, url, { transport: "short-polling", cursor: first.client.lastEventId });
+  await second.got(1);
+  assert.equal(requests[1].query.cursor, "e-2");
+});
+
+test("a refusal is final, and names the server's words", async (t) => {
+  const { url, requests } = await serve(t, (_, response) => {
+    response.writeHead(403, { "Content-Type": "application/problem+json" });
+    response.end('{"title":"Forbidden","status":403,"detail":"not this channel"}');
+  });
+  for (const transport of ["sse", "long-polling", "short-polling"]) {
+    const { inState, until, heard } = follow(t, url, { transport });
+    await inState("closed");
+    await until(() => heard.some(({ final }) => final));
+    assert.match(heard.at(-1).error.message, /403, Forbidden, not this channel/);
+  }
+  assert.equal(requests.length, 3);
+});
+
+/** The first `count` waits before a retry, with `fetch` as the network and a clock on which they take no time. */
+async function delays(count, options, fetch = () => Promise.reject(new TypeError("no network"))) {
+  const asked = [];
+  const { setTimeout: real } = globalThis;
+  globalThis.setTimeout = (work, wait, ...more) => real(work, wait >= 1e8 ? 2 ** 30 : 0, ...more);
+  try {
+    const client = new Downlink("http://test/", { transport: "sse", timeout: 1e9, fetch, ...options });
+    await new Promise((resolve) => client.addEventListener("state", ({ state, wait }) => {
+      if (state === "retrying" && asked.push(wait) === count) resolve();
+    }));
+    client.close();
+  } finally {
+    globalThis.setTimeout = real;
+  }
+  return asked;
+}
+
+test("the backoff's ceiling doubles from 1 s to 30 s", async () => {
+  const asked = await delays(8, { random: () => 1 });
+  assert.deepEqual(asked, [1000, 2000, 4000, 8000, 16000, 30000, 30000, 30000]);
+});
+
+test("the backoff is jittered over its whole range", async () => {
+  assert.deepEqual(await delays(4, { random: () => 0 }), [0, 0, 0, 0]);
+  const asked = await delays(40, {});
+  asked.forEach((wait, index) => assert.ok(wait >= 0 && wait < Math.min(30000, 1000 * 2 ** index)));
+  assert.ok(new Set(asked).size > 30);
+});
+
+test("success resets the backoff, and retry: is the least wait", async () => {
+  let number = 0;
+  const asked = await delays(5, { random: () => 0.5 }, async () => {
+    number += 1;
+    if (number !== 3) throw new TypeError("no network");
+    return new Response(`retry: 250\nid: e-1\nevent: downlink.open\ndata: \n\n`, { headers: eventStream });
+  });
+  assert.deepEqual(asked, [500, 1000, 750, 1250, 2250]);
+});
+
+test("a stream of nothing but retry: is no success", async () => {
+  const asked = await delays(3, { random: () => 0.5 }, async () => new Response("retry: 100\n\n", { headers: eventStream }));
+  assert.deepEqual(asked, [600, 1100, 2100]);
+});
+
+test("Retry-After is the least wait", async () => {
+  const asked = await delays(2, { random: () => 0.5 },
+    async () => new Response("{}", { status: 503, headers: { "Retry-After": "7" } }));
+  assert.deepEqual(asked, [7500, 8000]);
+});
+
+test("a silent server counts as lost", async (t) => {
+  const { url, requests } = await serve(t, (_, response, number) => {
+    response.writeHead(200, eventStream);
+    response.write(`${opening(`e-${number}`)}`);
+  });
+  const { until } = follow(t, url, { transport: "sse", timeout: 60, ...soon });
+  await until(() => requests.length >= 2);
+  assert.equal(requests[1].query.cursor, "e-0");
+});
+
+test("send posts text and binary, and gives the answer's body", async (t) => {
+  const { url, requests } = await serve(t, (request, response) => {
+    if (request.method === "GET") return poll(response, "e-1");
+    response.statusCode = 202;
+    request.pipe(response);
+  });
+  const { client } = follow(t, url, { transport: "short-polling", token: "s3cret" });
+  assert.equal(await client.send("gr\u00fc\u00df"), "gr\u00fc\u00df");
+  assert.equal(await client.send(new TextEncoder().encode("bytes")), "bytes");
+  const posts = requests.filter(({ method }) => method === "POST");
+  assert.deepEqual(posts.map(({ headers }) => headers["content-type"]),
+    ["text/plain;charset=UTF-8", "application/octet-stream"]);
+  assert.equal(posts[0].query.access_token, "s3cret");
+});
+
+/** As much of a WebSocket as the client uses. */
+class FakeSocket extends EventTarget {
+  static all = [];
+  readyState = 0;
+  sent = [];
+
+  constructor(url, protocols) {
+    super();
+    Object.assign(this, { url: new URL(url), protocols });
+    FakeSocket.all.push(this);
+  }
+
+  open() {
+    this.readyState = 1;
+    this.dispatchEvent(new Event("open"));
+  }
+
+  deliver(data) {
+    this.dispatchEvent(Object.assign(new Event("message"), { data }));
+  }
+
+  end(code) {
+    this.readyState = 3;
+    this.dispatchEvent(Object.assign(new Event("close"), { code, reason: "" }));
+  }
+
+  send(data) { this.sent.push(data); }
+  close() { this.readyState = 2; }
+}
+
+/** The sockets that one test's client makes, awaited by number. */
+function sockets() {
+  const from = FakeSocket.all.length;
+  return async (number) => {
+    while (!FakeSocket.all[from + number]) await new Promise((resolve) => setTimeout(resolve, 2));
+    return FakeSocket.all[from + number];
+  };
+}
+
+test("WebSocket reads the frames of downlink.v1, and resumes after them", async (t) => {
+  const socket = sockets();
+  const { client, got, messages, inState, until, heard } = follow(t, "https://test/channels/news?history=3",
+    { transport: "websocket", WebSocket: FakeSocket, token: "s3cret", ...soon });
+  const first = await socket(0);
+  assert.equal(first.url.href, "wss://test/channels/news?history=3&access_token=s3cret");
+  assert.deepEqual(first.protocols, ["downlink.v1"]);
+  assert.equal(first.binaryType, "arraybuffer");
+  await assert.rejects(client.send("too early"), /connecting/);
+  first.open();
+  first.deliver("id: e-1\nevent: downlink.open\n\n");
+  await inState("open");
+  first.deliver("id: e-2\n\nfirst\n\nsecond");
+  first.deliver("id: e-3\nevent: price: high\nnew: header\n\n");
+  first.deliver(new TextEncoder().encode("id: e-4\nevent: image\n\n\0\n\n\u0001").buffer);
+  first.deliver("\nreply");
+  first.deliver("event: answer\n\nreply");
+  first.deliver("id: e-6\nevent: downlink.gap\n\n{\"requested\":\"e-4\",\"earliest\":\"e-7\"}");
+  assert.deepEqual(messages().map(({ id, event, data }) => [id, event, plain(data)]), [
+    ["e-2", "message", "first\n\nsecond"], ["e-3", "price: high", ""], ["e-4", "image", [0, 10, 10, 1]],
+    ["", "message", "reply"], ["", "answer", "reply"],
+  ]);
+  assert.deepEqual(heard.at(-1), { gap: { requested: "e-4", earliest: "e-7" } });
+  await client.send("up");
+  assert.deepEqual(first.sent, ["up"]);
+  first.end(1001);
+  const second = await socket(1);
+  assert.equal(second.url.searchParams.get("cursor"), "e-6");
+  second.open();
+  second.deliver("id: e-6\nevent: downlink.open\n\n");
+  first.deliver("id: e-1\n\nfrom an old connection");
+  second.deliver("id: e-7\n\nx");
+  await got(6);
+  assert.equal(messages().at(-1).id, "e-7");
+  second.end(4002);
+  await inState("closed");
+  await until(() => heard.at(-1).final);
+});
+
+test("a WebSocket dropped while it connects is closed once it has opened", async (t) => {
+  const socket = sockets();
+  const { client, inState } = follow(t, "http://test/", { transport: "websocket", WebSocket: FakeSocket });
+  const first = await socket(0);
+  client.drop(0);
+  assert.equal(first.readyState, 0);
+  first.open();
+  assert.equal(first.readyState, 2);
+  (await socket(1)).deliver("id: e-1\nevent: downlink.open\n\n");
+  await inState("open");
+});
+
+test("reconnect wakes a client that waits or was closed", async (t) => {
+  const { url, requests } = await serve(t, (_, response) => poll(response, "e-1"));
+  const { client, inState } = follow(t, url, { transport: "short-polling", pollInterval: 1e6 });
+  await inState("open");
+  client.drop(1e6);
+  client.reconnect();
+  await inState("open");
+  client.close();
+  assert.equal(client.state, "closed");
+  client.reconnect();
+  await inState("open");
+  assert.equal(requests.length, 3);
+});
+
+test("options that cannot work are refused", () => {
+  assert.throws(() => new Downlink("http://test/", { transport: "carrier-pigeon" }), /carrier-pigeon/);
+  assert.throws(() => new Downlink("http://test/", { transport: "websocket", WebSocket: undefined }), /WebSocket/);
+});
