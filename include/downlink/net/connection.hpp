@@ -44,13 +44,25 @@ class ConnectionRef {
 /// a stream. Plain code: the stream underneath is its derived class's. Lives on its shard.
 class Connection : public ShardMember,
                    public Deadline,
-                   public WebSocketCarrier,
-                   public HeldPoll::Owner,
+                   public Carrier,
                    public PeerState::Link {
  public:
   Connection(std::shared_ptr<EndpointCore> core, std::shared_ptr<Shard> shard)
       : core_(std::move(core)), shard_(std::move(shard)) {}
   virtual ~Connection() = default;
+
+  /// How a transport of this type serves a request. An endpoint names only those of its own transports, so that a
+  /// program has no code for the others.
+  template <Transport T>
+  static constexpr EndpointCore::Serve serve_with() {
+    if constexpr (PollingTransport<T>) {
+      return &Connection::poll;
+    } else if constexpr (HttpStreamTransport<T>) {
+      return &Connection::open_stream;
+    } else {
+      return &Connection::open_websocket;
+    }
+  }
 
   /// Begins to serve, with what was read of the connection before.
   void start(std::string bytes) {
@@ -169,7 +181,7 @@ class Connection : public ShardMember,
       case State::body:
       case State::lingering: return true;
       case State::held: return http_->unread.size() < core_->options.limits.max_head;
-      case State::streaming: return !websocket_ || !websocket_->holds_input();
+      case State::streaming: return !session_->holds_input();
       default: return false;
     }
   }
@@ -192,7 +204,7 @@ class Connection : public ShardMember,
   void received(std::span<char> bytes) {
     switch (state_) {
       case State::streaming:
-        if (websocket_) return websocket_->receive(bytes);
+        if (session_->receive(bytes)) return;
         stray_ += bytes.size();
         if (stray_ > core_->options.max_stray_bytes) session_->end({EndReason::refused, "this stream takes no input"});
         return;
@@ -226,7 +238,6 @@ class Connection : public ShardMember,
     if (state_ == State::responding) return flush_response();
     if (!session_) return;
     session_->writable();
-    if (websocket_ && state_ == State::streaming) websocket_->continue_input();
     await_readable();
   }
 
@@ -234,8 +245,8 @@ class Connection : public ShardMember,
     switch (state_) {
       case State::head:
         if (!http_->parser.started()) return close(false);
-        return refuse({408, "the request's head did not come in time", true, {}});
-      case State::body: return refuse({408, "the request's body did not come in time", true, {}});
+        return refuse(408, "the request's head did not come in time", true);
+      case State::body: return refuse(408, "the request's body did not come in time", true);
       case State::streaming:
         if (draining_) {
           return session_->end({EndReason::shutdown, "the server is going away", retry()});
@@ -291,7 +302,7 @@ class Connection : public ShardMember,
   void answer_fallback();
   void take_post();
   void post_taken(const std::exception_ptr& error, const Reply& reply);
-  void refuse(wire::Refusal refusal);
+  void refuse(int status, std::string_view detail, bool close = false, std::string headers = {});
   void respond(int status, std::string_view headers, std::string body);
   void send_response();
   void flush_response();
@@ -301,7 +312,6 @@ class Connection : public ShardMember,
   // Reading a channel (connection_reading.hpp).
   void read_channel();
   void poll(const TransportOps& transport);
-  void poll_answer(const FormFeed::Sendable& sendable, bool gap) override;
   void answer_poll(const Range& range, bool gap);
   void open_stream(const TransportOps& transport);
   void open_websocket(const TransportOps& transport);
@@ -314,7 +324,7 @@ class Connection : public ShardMember,
   void await_writable() override { await(Writable{ConnectionRef(this)}); }
   void session_done(EndReason reason) override;
   void session_broken(EndReason reason) override;
-  void session_message(std::string data, bool binary) override;
+  void session_message(std::string data, bool binary);
   void message_taken(const std::exception_ptr& error, const Reply& reply);
   void send_to_peer(Message message, std::shared_ptr<PeerState> state) override;
   void close_peer() override;
@@ -323,7 +333,6 @@ class Connection : public ShardMember,
   std::shared_ptr<Shard> shard_;
   std::unique_ptr<Http> http_;
   std::unique_ptr<StreamSession> session_;
-  WebSocketSession* websocket_ = nullptr;  // session_, where it is one
   std::shared_ptr<PeerState> peer_;
   const Route* route_ = nullptr;
   std::atomic<std::uint32_t> references_{0};

@@ -11,21 +11,19 @@ inline void Connection::read_channel() {
   auto& http = *http_;
   const auto& core = *core_;
   const Negotiated chosen = negotiate(http.head, core.kinds, [&](std::size_t index) {
-    return core.transports[index]->claims(http.head);
+    return core.transports[index].ops->claims(http.head);
   });
   if (chosen.index < 0) {
-    if (chosen.status != 426) return refuse({406, "no transport offered here serves this request", false, {}});
+    if (chosen.status != 426) return refuse(406, "no transport offered here serves this request");
     http.close_after = true;
-    return refuse({426, "this endpoint speaks WebSocket alone", true, "Upgrade: websocket\r\n"});
+    return refuse(426, "this endpoint speaks WebSocket alone", true, "Upgrade: websocket\r\n");
   }
-  const TransportOps& transport = *core.transports[static_cast<std::size_t>(chosen.index)];
-  http.start = requested_start(http.head, transport.response_end != ResponseEnd::never);
+  const auto& [ops, serve] = core.transports[static_cast<std::size_t>(chosen.index)];
+  http.start = requested_start(http.head, ops->response_end != ResponseEnd::never);
   if (http.start.kind == StartRequest::Kind::invalid) {
-    return refuse({400, "the cursor or the history is malformed", false, {}});
+    return refuse(400, "the cursor or the history is malformed");
   }
-  if (transport.response_end != ResponseEnd::never) return poll(transport);
-  if (transport.kind == TransportKind::websocket) return open_websocket(transport);
-  open_stream(transport);
+  (this->*serve)(*ops);
 }
 
 // 503, but to those who would never come back a stream that says when to (WIRE §8).
@@ -40,7 +38,7 @@ inline void Connection::refuse_over_limit() {
   }
   std::string headers;
   wire::append_header(headers, "Retry-After", std::to_string(1 + jitter(5)));
-  refuse({503, "there are too many connections", true, std::move(headers)});
+  refuse(503, "there are too many connections", true, std::move(headers));
 }
 
 inline void Connection::poll(const TransportOps& transport) {
@@ -59,7 +57,14 @@ inline void Connection::poll(const TransportOps& transport) {
   const auto start = http.found.route->options.start;
   if (wait.count() > 0 && http.head.method() == "GET" && !core_->draining.load()) {
     state_ = State::held;
-    http.held.emplace(static_cast<HeldPoll::Owner&>(*this), *shard_);
+    http.held.emplace(
+        this,
+        [](void* self, const Range& range, bool gap) {
+          auto& connection = *static_cast<Connection*>(self);
+          if (connection.core_->draining.load()) connection.http_->close_after = true;
+          connection.answer_poll(range, gap);
+        },
+        *shard_);
     return http.held->start(shard_->feed(state), http.start, start, wait);
   }
   StartPoint begin = state->start(http.start, start);
@@ -70,11 +75,6 @@ inline void Connection::poll(const TransportOps& transport) {
     state->read(&form_ops<PollElement>, begin.next, poll_limits, range);
   }
   answer_poll(range, begin.gap);
-}
-
-inline void Connection::poll_answer(const FormFeed::Sendable& sendable, bool gap) {
-  if (core_->draining.load()) http_->close_after = true;
-  answer_poll(*sendable.range, gap);
 }
 
 inline void Connection::answer_poll(const Range& range, bool gap) {
@@ -147,14 +147,13 @@ inline void Connection::open_stream(const TransportOps& transport) {
 inline void Connection::open_websocket(const TransportOps& transport) {
   auto& http = *http_;
   const RequestHead& request = http.head;
-  if (request.method() != "GET") return refuse({400, "a WebSocket handshake is a GET", true, {}});
+  if (request.method() != "GET") return refuse(400, "a WebSocket handshake is a GET", true);
   if (request.header_list("Sec-WebSocket-Version") != "13") {
-    return refuse({426, "the WebSocket version is 13", true,
-                   "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"});
+    return refuse(426, "the WebSocket version is 13", true, "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n");
   }
   const auto key = request.header("Sec-WebSocket-Key").value_or(std::string_view{});
   if (request.header_count("Sec-WebSocket-Key") != 1 || !wire::valid_websocket_key(key)) {
-    return refuse({400, "Sec-WebSocket-Key is not the base64 form of 16 bytes", true, {}});
+    return refuse(400, "Sec-WebSocket-Key is not the base64 form of 16 bytes", true);
   }
   const StreamOps& ops = transport.stream(request);
   std::string head;
@@ -166,10 +165,11 @@ inline void Connection::open_websocket(const TransportOps& transport) {
   append_cors_headers(head, request, core_->options.cors, http.origin);
   head += "\r\n";
   make_peer(TransportKind::websocket, true);
-  auto session = std::make_unique<WebSocketSession>(*this, *shard_, ops, core_->options.stream,
-                                                    core_->options.max_message);
-  websocket_ = session.get();
-  start_stream(std::move(head), std::move(session));
+  start_stream(std::move(head), std::make_unique<WebSocketSession>(*this, *shard_, ops, core_->options.stream,
+                                            [](Carrier& carrier, std::string data, bool binary) {
+                                              static_cast<Connection&>(carrier).session_message(std::move(data), binary);
+                                            },
+                                            core_->options.max_message));
 }
 
 inline void Connection::start_stream(std::string head, std::unique_ptr<StreamSession> session) {
@@ -236,28 +236,27 @@ inline void Connection::session_broken(EndReason reason) {
 }
 
 inline void Connection::session_message(std::string data, bool binary) {
-  if (!route_->inbound) return websocket_->end({EndReason::refused, "this channel takes no messages"});
+  if (!route_->inbound) return session_->end({EndReason::refused, "this channel takes no messages"});
   if (core_->stopped.load()) return close(true);
   in_handler_ = true;
   route_->inbound(shard_->application_executor(), Peer(peer_), Inbound{std::move(data), binary, {}, false},
                   [self = ConnectionRef(this)](const std::exception_ptr& error, Reply reply) {
                     self->shard_->dispatch([self, error, reply = std::move(reply)] { self->message_taken(error, reply); });
                   });
-  if (in_handler_) websocket_->pause();
+  if (in_handler_) session_->pause();
 }
 
 inline void Connection::message_taken(const std::exception_ptr& error, const Reply& reply) {
   in_handler_ = false;
   if (state_ != State::streaming) return;
   if (error) {
-    websocket_->end({EndReason::internal_error, "a handler failed"});
+    session_->end({EndReason::internal_error, "a handler failed"});
   } else if (reply.refusal_status != 0) {
-    websocket_->end({EndReason::refused, reply.detail});
+    session_->end({EndReason::refused, reply.detail});
   } else if (reply.message) {
-    websocket_->reply({{}, reply.message->event, reply.message->data, reply.message->binary});
+    session_->reply({{}, reply.message->event, reply.message->data, reply.message->binary});
   }
-  if (!websocket_->paused()) return;
-  websocket_->unpause();
+  session_->unpause();
   await_readable();
 }
 

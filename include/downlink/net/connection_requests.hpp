@@ -16,7 +16,7 @@ inline void Connection::pump() {
     switch (parser.state()) {
       case wire::RequestParser::State::failed:
         http_->head = parser.take_head();
-        refuse(parser.refusal());
+        refuse(parser.refusal().status, parser.refusal().detail, parser.refusal().close, parser.refusal().headers);
         break;
       case wire::RequestParser::State::head_complete:
         if (state_ == State::head) {
@@ -42,9 +42,9 @@ inline void Connection::head_came() {
   const RequestHead& head = http.head;
   http.close_after = !head.keep_alive() || core_->draining.load(std::memory_order_relaxed);
   http.origin = judge_origin(head, core_->options.cors, false);
-  if (!head.method_known()) return refuse({501, "this method is not known", false, {}});
+  if (!head.method_known()) return refuse(501, "this method is not known");
   http.found = core_->router.find(head.path());
-  if (http.found.malformed) return refuse({400, "the path has a malformed percent-encoding", false, {}});
+  if (http.found.malformed) return refuse(400, "the path has a malformed percent-encoding");
   if (http.found.route) {
     const bool takes_posts = static_cast<bool>(http.found.route->inbound);
     if (is_preflight(head)) {
@@ -54,17 +54,16 @@ inline void Connection::head_came() {
     }
     const bool reads = head.method() == "GET" || head.method() == "HEAD";
     if (!reads && !(head.method() == "POST" && takes_posts)) {
-      return refuse({405, "this resource does not take " + std::string(head.method()), false,
-                     takes_posts ? "Allow: GET, HEAD, POST, OPTIONS\r\n" : "Allow: GET, HEAD, OPTIONS\r\n"});
+      return refuse(405, "this resource does not take " + std::string(head.method()), false, takes_posts ? "Allow: GET, HEAD, POST, OPTIONS\r\n" : "Allow: GET, HEAD, OPTIONS\r\n");
     }
     if (http.origin == OriginVerdict::refused && (!reads || head.is_websocket_upgrade())) {
-      return refuse({403, "pages of this origin may not do this", false, {}});
+      return refuse(403, "pages of this origin may not do this");
     }
     if (head.is_websocket_upgrade() && head.has_body()) {
-      return refuse({400, "an upgrade request has no body", true, {}});
+      return refuse(400, "an upgrade request has no body", true);
     }
   } else if (!core_->fallback) {
-    return refuse({404, "nothing is at this path", false, {}});
+    return refuse(404, "nothing is at this path");
   }
   if (!core_->authorizer || !http.found.route) return decided(allow());
   if (core_->stopped.load()) return close(true);
@@ -72,7 +71,7 @@ inline void Connection::head_came() {
                     [self = ConnectionRef(this)](const std::exception_ptr& error, Decision decision) {
                       self->shard_->dispatch([self, error, decision = std::move(decision)] {
                         if (self->state_ != State::deciding) return;
-                        if (error) return self->refuse({500, "the authorizer failed", false, {}});
+                        if (error) return self->refuse(500, "the authorizer failed");
                         self->decided(decision);
                       });
                     });
@@ -82,11 +81,11 @@ inline void Connection::decided(const Decision& decision) {
   auto& http = *http_;
   switch (decision.kind) {
     case Decision::Kind::allowed: break;
-    case Decision::Kind::forbidden: return refuse({403, "this is not allowed", false, {}});
+    case Decision::Kind::forbidden: return refuse(403, "this is not allowed");
     case Decision::Kind::unauthorized: {
       std::string headers;
       wire::append_header(headers, "WWW-Authenticate", decision.challenge);
-      return refuse({401, "this needs authorization", false, std::move(headers)});
+      return refuse(401, "this needs authorization", false, std::move(headers));
     }
   }
   http.decision = decision;
@@ -112,8 +111,8 @@ inline void Connection::body_came() {
   const auto channel = http.found.route->channel(http.found.parameters);
   if (!channel) {
     return channel.error() == errc::bad_channel_name
-               ? refuse({400, "the channel's name is not allowed", false, {}})
-               : refuse({503, "there are too many channels", false, "Retry-After: 5\r\n"});
+               ? refuse(400, "the channel's name is not allowed")
+               : refuse(503, "there are too many channels", false, "Retry-After: 5\r\n");
   }
   http.channel = channel.value();
   if (http.head.method() == "POST") return take_post();
@@ -126,7 +125,7 @@ inline void Connection::answer_fallback() {
                   [self = ConnectionRef(this)](const std::exception_ptr& error, HttpResponse response) {
                     self->shard_->dispatch([self, error, response = std::move(response)]() mutable {
                       if (self->state_ != State::handling) return;
-                      if (error) return self->refuse({500, "the handler failed", false, {}});
+                      if (error) return self->refuse(500, "the handler failed");
                       std::string headers;
                       wire::append_header(headers, "Content-Type", response.content_type);
                       for (const auto& [name, value] : response.headers) wire::append_header(headers, name, value);
@@ -141,7 +140,7 @@ inline void Connection::take_post() {
   const auto media = wire::trim(type.substr(0, type.find(';')));
   Inbound inbound{std::move(http.parser.body()), wire::iequals(media, "application/octet-stream"),
                   std::string(http.head.query()), true};
-  if (!inbound.binary && !wire::is_utf8(inbound.data)) return refuse({400, "the text is not UTF-8", false, {}});
+  if (!inbound.binary && !wire::is_utf8(inbound.data)) return refuse(400, "the text is not UTF-8");
   if (core_->stopped.load()) return close(true);
   make_peer(TransportKind::short_polling, false);
   http.found.route->inbound(shard_->application_executor(), Peer(peer_), std::move(inbound),
@@ -155,8 +154,8 @@ inline void Connection::take_post() {
 inline void Connection::post_taken(const std::exception_ptr& error, const Reply& reply) {
   cut_peer();
   peer_.reset();
-  if (error) return refuse({500, "the handler failed", false, {}});
-  if (reply.refusal_status != 0) return refuse({reply.refusal_status, reply.detail, false, {}});
+  if (error) return refuse(500, "the handler failed");
+  if (reply.refusal_status != 0) return refuse(reply.refusal_status, reply.detail);
   std::string headers;
   if (!reply.message) return respond(202, headers, {});
   wire::append_header(headers, "Content-Type",
@@ -189,7 +188,8 @@ inline void Connection::respond(int status, std::string_view headers, std::strin
   send_response();
 }
 
-inline void Connection::refuse(wire::Refusal refusal) {
+inline void Connection::refuse(int status, std::string_view detail, bool close, std::string lines) {
+  wire::Refusal refusal{status, std::string(detail), close, std::move(lines)};
   auto& http = *http_;
   stop_waiting();
   // A body that was not read would be taken for the next request.

@@ -141,14 +141,15 @@ class EndpointBase {
   }
 
  protected:
-  EndpointBase(const Contexts& contexts, EndpointOptions options, std::vector<const TransportOps*> transports)
+  EndpointBase(const Contexts& contexts, EndpointOptions options,
+               const std::vector<EndpointCore::Offered>& transports)
       : core_(std::make_shared<EndpointCore>(std::move(options))) {
     if (contexts.empty()) throw std::invalid_argument("an endpoint needs at least one io_context");
     const auto& only = core_->options.only;
-    for (const auto* transport : transports) {
-      if (!only.empty() && std::find(only.begin(), only.end(), transport->kind) == only.end()) continue;
+    for (const auto& transport : transports) {
+      if (!only.empty() && std::find(only.begin(), only.end(), transport.ops->kind) == only.end()) continue;
       core_->transports.push_back(transport);
-      core_->kinds.push_back(transport->kind);
+      core_->kinds.push_back(transport.ops->kind);
     }
     if (core_->kinds.empty()) throw std::invalid_argument("EndpointOptions: `only` leaves no transport");
     for (net::io_context& context : contexts) {
@@ -240,9 +241,9 @@ class Endpoint : public detail::EndpointBase {
       : EndpointBase(contexts, std::move(options), transports()) {}
 
  protected:
-  static std::vector<const detail::TransportOps*> transports() {
+  static std::vector<detail::EndpointCore::Offered> transports() {
     if constexpr ((Transport<Ts> && ...)) {
-      return {&detail::transport_ops<Ts>...};
+      return {{&detail::transport_ops<Ts>, detail::Connection::serve_with<Ts>()}...};
     } else {
       return {};
     }

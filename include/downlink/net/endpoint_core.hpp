@@ -34,8 +34,17 @@ struct HttpResponse {
 
 namespace detail {
 
+class Connection;
+
 /// What an endpoint's connections share. Set up before it serves; after that, only what is atomic changes.
 struct EndpointCore {
+  /// How a connection serves a request over one transport.
+  using Serve = void (Connection::*)(const TransportOps& transport);
+  struct Offered {
+    const TransportOps* ops;
+    Serve serve;
+  };
+
   explicit EndpointCore(EndpointOptions given) : options(std::move(given)) {
     validate(options.cors);
     const auto positive = [](std::chrono::milliseconds wait, const char* name) {
@@ -61,7 +70,7 @@ struct EndpointCore {
   }
 
   EndpointOptions options;
-  std::vector<const TransportOps*> transports;
+  std::vector<Offered> transports;
   std::vector<TransportKind> kinds;
   Router router;
   AsyncHandler<Decision, const RequestHead&> authorizer;

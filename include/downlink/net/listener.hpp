@@ -68,27 +68,25 @@ class Listener final : public ShardMember, public Deadline, public std::enable_s
     auto target = core_->shards[index];
     const auto executor = target->executor();
     acceptor_->async_accept(executor, [self = shared_from_this(), target = std::move(target)](error_code error,
-                                                                                             Accepted socket) mutable {
+                                                                                             Accepted socket) {
+      ConnectionRef connection;
+      if (!error) {
+        SocketStream stream{SocketStream::Socket(std::move(socket))};
+        stream.configure(self->core_->options.socket);
+        connection = ConnectionRef(new ConnectionOver<SocketStream>(self->core_, target, std::move(stream)));
+      }
       auto& shard = *self->shard_;
-      shard.enter([self = std::move(self), target = std::move(target), error, socket = std::move(socket)]() mutable {
-        self->accepted(error, std::move(socket), std::move(target));
-      });
+      shard.enter([self, error, connection, target] { self->accepted(error, connection, target); });
     });
   }
 
-  void accepted(error_code error, Accepted socket, std::shared_ptr<Shard> target) {
-    if (!acceptor_) return;
-    if (error == net::error::operation_aborted) return;
+  void accepted(error_code error, const ConnectionRef& connection, const std::shared_ptr<Shard>& target) {
+    if (!acceptor_ || error == net::error::operation_aborted) return;
     if (error && error != net::error::connection_aborted) return shard_->set(*this, pause);
-    if (!error) {
-      SocketStream stream{SocketStream::Socket(std::move(socket))};
-      stream.configure(core_->options.socket);
-      ConnectionRef connection(new ConnectionOver<SocketStream>(core_, target, std::move(stream)));
-      if (target == shard_) {
-        connection->start({});
-      } else {
-        target->post([connection] { connection->start({}); });
-      }
+    if (connection && target == shard_) {
+      connection->start({});
+    } else if (connection) {
+      target->post([connection] { connection->start({}); });
     }
     accept();
   }

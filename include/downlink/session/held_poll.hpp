@@ -12,16 +12,11 @@ namespace downlink::detail {
 /// A poll that waits for its first messages, for the end of its wait, or for its peer to go. It counts as a subscriber.
 class HeldPoll final : public Subscriber, public Deadline {
  public:
-  class Owner {
-   public:
-    /// There is an answer: messages, a gap, or nothing because the wait is over. The poll is done and may be destroyed.
-    virtual void poll_answer(const FormFeed::Sendable& sendable, bool gap) = 0;
+  /// There is an answer: messages, a gap, or nothing because the wait is over. The poll is done and may be destroyed.
+  using Answer = void (*)(void* owner, const Range& range, bool gap);
 
-   protected:
-    ~Owner() = default;
-  };
-
-  HeldPoll(Owner& owner, Shard& shard) : owner_(owner), shard_(shard), entry_(*this) {}
+  HeldPoll(void* owner, Answer call, Shard& shard)
+      : owner_(owner), answer_(call), shard_(shard), entry_(*this) {}
 
   const std::shared_ptr<ChannelState>& channel() const { return entry_.feed->owner().channel(); }
 
@@ -64,10 +59,11 @@ class HeldPoll final : public Subscriber, public Deadline {
     answered_ = true;
     static_cast<Deadline*>(this)->unlink();
     entry_.leave();
-    owner_.poll_answer(sendable, gap_);  // which may destroy this
+    answer_(owner_, *sendable.range, gap_);  // which may destroy this
   }
 
-  Owner& owner_;
+  void* owner_;
+  Answer answer_;
   Shard& shard_;
   Entry entry_;
   bool gap_ = false;

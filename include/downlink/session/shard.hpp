@@ -103,28 +103,29 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
     return net::any_io_executor(executor_);
   }
 
-  /// Runs `function` on the shard: at once when called there.
-  template <class Function>
-  void dispatch(Function&& function) {
+  /// What is run on the shard. One type for all, because each type costs a program a second of compiling.
+  using Task = std::function<void()>;
+
+  /// Runs `task` on the shard: at once when called there.
+  void dispatch(Task task) {
     if (strand_) {
-      net::dispatch(*strand_, std::forward<Function>(function));
+      net::dispatch(*strand_, std::move(task));
     } else {
-      net::dispatch(executor_, std::forward<Function>(function));
+      net::dispatch(executor_, std::move(task));
     }
   }
-  template <class Function>
-  void post(Function&& function) {
+  void post(Task task) {
     if (strand_) {
-      net::post(*strand_, std::forward<Function>(function));
+      net::post(*strand_, std::move(task));
     } else {
-      net::post(executor_, std::forward<Function>(function));
+      net::post(executor_, std::move(task));
     }
   }
   /// For completion handlers, which the loop calls on one of its threads: goes on on the shard.
   template <class Function>
   void enter(Function&& function) {
     if (strand_) {
-      net::dispatch(*strand_, std::forward<Function>(function));
+      net::dispatch(*strand_, Task(std::forward<Function>(function)));
     } else {
       std::forward<Function>(function)();
     }
@@ -254,7 +255,11 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
   void schedule() noexcept {
     if (gone_) return;
     if (scheduled_.exchange(true, std::memory_order_acq_rel)) return;
-    post(Turn{shared_from_this()});
+    if (strand_) {
+      net::post(*strand_, Turn{shared_from_this()});
+    } else {
+      net::post(executor_, Turn{shared_from_this()});
+    }
   }
 
   void turn() {

@@ -67,8 +67,16 @@ class StreamSession : public Subscriber, public Deadline {
     resume();
   }
 
+  /// Takes what the peer sent. False where this stream takes no input.
+  virtual bool receive(std::span<char>) { return false; }
+  /// Whether the peer is not to be read from for now.
+  virtual bool holds_input() const { return false; }
+  /// Keeps further messages of the peer's back; goes on with them.
+  virtual void pause() {}
+  virtual void unpause() {}
+
   /// The peer takes bytes again.
-  void writable() {
+  virtual void writable() {
     blocked_ = false;
     if (entry_.feed) entry_.feed->rest(entry_);
     resume();

@@ -11,43 +11,38 @@
 
 namespace downlink::detail {
 
-/// The connection as a WebSocket session sees it.
-class WebSocketCarrier : public Carrier {
- public:
-  /// A message came. To take no further one for now, the carrier calls `pause`.
-  virtual void session_message(std::string data, bool binary) = 0;
-
- protected:
-  ~WebSocketCarrier() = default;
-};
-
 /// A stream whose peer speaks too (WIRE §5; RFC 6455 §5 to §7).
 class WebSocketSession final : public StreamSession {
  public:
-  WebSocketSession(WebSocketCarrier& carrier, Shard& shard, const StreamOps& ops, const StreamOptions& options,
-                   std::size_t max_message)
-      : StreamSession(carrier, shard, ops, options), owner_(carrier), reader_(max_message) {}
+  /// Is called with each message; to take no further one for now, it calls `pause`.
+  using OnMessage = void (*)(Carrier& carrier, std::string data, bool binary);
 
-  /// Takes what the peer sent; the bytes are unmasked in place.
-  void receive(std::span<char> bytes) {
+  WebSocketSession(Carrier& carrier, Shard& shard, const StreamOps& ops, const StreamOptions& options,
+                   OnMessage on_message, std::size_t max_message)
+      : StreamSession(carrier, shard, ops, options), on_message_(on_message), reader_(max_message) {}
+
+  /// The bytes are unmasked in place.
+  bool receive(std::span<char> bytes) override {
     heard();
     pinged_ = false;
     read(bytes);
+    return true;
   }
 
-  /// Keeps further messages back until `unpause`.
-  void pause() { paused_ = true; }
-  bool paused() const { return paused_; }
-  /// Whether the peer is not to be read from: a handler is at work, or the peer does not take its replies.
-  bool holds_input() const { return paused_ || throttled_; }
-  /// The peer takes bytes again: goes on with what was held back once it has its replies.
-  void continue_input() {
+  /// A handler is at work, or the peer does not take its replies.
+  bool holds_input() const override { return paused_ || throttled_; }
+
+  void writable() override {
+    StreamSession::writable();
     if (!throttled_ || queued() > 0) return;
     throttled_ = false;
     std::string kept = std::exchange(kept_, {});
     read(kept);
   }
-  void unpause() {
+
+  void pause() override { paused_ = true; }
+  void unpause() override {
+    if (!paused_) return;
     paused_ = false;
     std::string kept = std::exchange(kept_, {});
     read(kept);
@@ -81,7 +76,7 @@ class WebSocketSession final : public StreamSession {
       switch (event.kind) {
         case Kind::none: return;
         case Kind::message:
-          if (!ending()) owner_.session_message(std::string(event.payload), event.binary);
+          if (!ending()) on_message_(carrier(), std::string(event.payload), event.binary);
           break;
         case Kind::ping: pong(event.payload); break;
         case Kind::pong: break;
@@ -118,7 +113,7 @@ class WebSocketSession final : public StreamSession {
          event.reason});
   }
 
-  WebSocketCarrier& owner_;
+  OnMessage on_message_;
   wire::WebSocketReader reader_;
   std::string kept_;
   bool paused_ = false;
