@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# compile_time.sh <bound> <source> <yardstick> <compiler> [flags…]
+#
+# Compiles both sources by turns, three times each, and compares the medians of the processor time: the first may take
+# at most `bound` times that of the second.
+set -euo pipefail
+
+bound=$1 source=$2 yardstick=$3
+shift 3
+output=$(mktemp)
+trap 'rm -f "$output"' EXIT
+
+user_seconds() {
+  local TIMEFORMAT=%U
+  { time "${@:2}" -O2 -std=c++20 -c "$1" -o "$output" 2>&3; } 3>&2 2>&1
+}
+median() { printf '%s\n' "$@" | sort -n | sed -n 2p; }
+
+source_times=() yardstick_times=()
+for _ in 1 2 3; do
+  source_times+=("$(user_seconds "$source" "$@")")
+  yardstick_times+=("$(user_seconds "$yardstick" "$@")")
+done
+
+awk -v a="$(median "${source_times[@]}")" -v b="$(median "${yardstick_times[@]}")" -v bound="$bound" \
+  -v source="${source##*/}" -v yardstick="${yardstick##*/}" 'BEGIN {
+    printf "%s: %.2f s, %s: %.2f s, ratio %.2f, at most %.2f\n", source, a, yardstick, b, a / b, bound
+    exit !(a <= bound * b)
+  }'
