@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <deque>
 #include <mutex>
 #include <string>
 #include <vector>
@@ -131,7 +130,7 @@ class EncodedLog {
 
   void drop_oldest() {
     footprint_ -= segments_.front()->footprint();
-    segments_.pop_front();
+    segments_.erase(segments_.begin());
   }
 
   // The index of the first segment that ends after `position`.
@@ -246,7 +245,7 @@ class EncodedLog {
   std::atomic<std::size_t>& footprint_;
   const std::size_t max_footprint_;
   std::mutex mutex_;
-  std::deque<SegmentRef> segments_;
+  std::vector<SegmentRef> segments_;
   std::vector<RecordPtr> records_;
   std::vector<std::pair<Position, Position>> live_;
   std::string scratch_;

@@ -113,7 +113,7 @@ class Log {
       // One position that no message has begins the epoch, so that a cursor at the old head has a gap too.
       ++head_;
       epochs_.push_back({id.epoch, head_, id.offset - 1});
-      if (epochs_.size() > max_epochs) epochs_.pop_front();
+      if (epochs_.size() > max_epochs) epochs_.erase(epochs_.begin());
     }
     for (auto& slot : slots_) evicted.push_back(std::move(slot.record));
     slots_.clear();
@@ -257,7 +257,11 @@ class Log {
 
   // Dead slots are taken out once they are the majority: their cost stays constant over the messages published.
   void compact() {
-    std::erase_if(slots_, [](const Slot& slot) { return !slot.record; });
+    std::size_t kept = 0;
+    for (auto& slot : slots_) {
+      if (slot.record) slots_[kept++] = std::move(slot);
+    }
+    while (slots_.size() > kept) slots_.pop_back();
     dead_ = 0;
     dense_ = false;
   }
@@ -315,7 +319,7 @@ class Log {
 
   const ChannelOptions& options_;
   std::deque<Slot> slots_;
-  std::deque<Epoch> epochs_;
+  std::vector<Epoch> epochs_;
   std::unordered_map<std::string, Position> keys_;
   std::priority_queue<std::pair<TimePoint, Position>, std::vector<std::pair<TimePoint, Position>>, std::greater<>>
       expiries_;

@@ -129,6 +129,7 @@ class Connection : public ShardMember,
 
  private:
   friend class ConnectionRef;
+  friend class EndpointBase;
 
   enum class State : unsigned char {
     head,        // reading a request's head, or waiting for one
@@ -297,11 +298,8 @@ class Connection : public ShardMember,
   // Requests and answers (connection_requests.hpp).
   void pump();
   void head_came();
-  void decided(const Decision& decision);
+  void proceed();
   void body_came();
-  void answer_fallback();
-  void take_post();
-  void post_taken(const std::exception_ptr& error, const Reply& reply);
   void refuse(int status, std::string_view detail, bool close = false, std::string headers = {});
   void respond(int status, std::string_view headers, std::string body);
   void send_response();
@@ -317,15 +315,22 @@ class Connection : public ShardMember,
   void open_websocket(const TransportOps& transport);
   void start_stream(std::string head, std::unique_ptr<StreamSession> session);
   void refuse_over_limit();
-  void make_peer(TransportKind kind, bool takes_replies);
-  void cut_peer();
   void left(EndReason reason);
 
   void await_writable() override { await(Writable{ConnectionRef(this)}); }
   void session_done(EndReason reason) override;
   void session_broken(EndReason reason) override;
-  void session_message(std::string data, bool binary);
+
+  // The application's handlers (connection_calls.hpp).
+  void authorize();
+  void decided(Decision decision);
+  void answer_fallback();
+  void take_post();
+  void post_taken(const std::exception_ptr& error, const Reply& reply);
+  void take_message(std::string data, bool binary);
   void message_taken(const std::exception_ptr& error, const Reply& reply);
+  void make_peer(TransportKind kind, bool takes_replies);
+  void cut_peer();
   void send_to_peer(Message message, std::shared_ptr<PeerState> state) override;
   void close_peer() override;
 
@@ -386,5 +391,6 @@ class ConnectionOver final : public Connection {
 
 }  // namespace downlink::detail
 
+#include <downlink/net/connection_calls.hpp>
 #include <downlink/net/connection_reading.hpp>
 #include <downlink/net/connection_requests.hpp>

@@ -139,7 +139,7 @@ inline void Connection::open_stream(const TransportOps& transport) {
     http.outgoing.before = std::move(head);
     return send_response();
   }
-  make_peer(transport.kind, true);
+  if (core_->calls.make_peer) (this->*core_->calls.make_peer)(transport.kind, true);
   start_stream(std::move(head),
                std::make_unique<StreamSession>(*this, *shard_, ops, core_->options.stream));
 }
@@ -164,10 +164,13 @@ inline void Connection::open_websocket(const TransportOps& transport) {
   if (ops.tells_gaps) wire::append_header(head, "Sec-WebSocket-Protocol", WebSocket::subprotocol);
   append_cors_headers(head, request, core_->options.cors, http.origin);
   head += "\r\n";
-  make_peer(TransportKind::websocket, true);
+  if (core_->calls.make_peer) (this->*core_->calls.make_peer)(TransportKind::websocket, true);
   start_stream(std::move(head), std::make_unique<WebSocketSession>(*this, *shard_, ops, core_->options.stream,
                                             [](Carrier& carrier, std::string data, bool binary) {
-                                              static_cast<Connection&>(carrier).session_message(std::move(data), binary);
+                                              auto& connection = static_cast<Connection&>(carrier);
+                                              const auto take = connection.core_->calls.take_message;
+                                              if (take) return (connection.*take)(std::move(data), binary);
+                                              connection.session_->end({EndReason::refused, "no messages are taken"});
                                             },
                                             core_->options.max_message));
 }
@@ -178,7 +181,7 @@ inline void Connection::start_stream(std::string head, std::unique_ptr<StreamSes
   state_ = State::streaming;
   session_ = std::move(session);
   route_ = http->found.route;
-  if (http->decision.expires_after) wait_for(std::max(*http->decision.expires_after, std::chrono::milliseconds(1)));
+  if (http->decision.expires_after) wait_for(*http->decision.expires_after);
   subscribed_ = true;
   session_->open(std::move(head), shard_->feed(ChannelAccess::state(*http->channel)), http->start,
                  route_->options.start);
@@ -190,28 +193,6 @@ inline void Connection::start_stream(std::string head, std::unique_ptr<StreamSes
     }
   }
   if (!http->unread.empty() && state_ == State::streaming) received(http->unread);
-}
-
-// Peers cost memory: they are made where somebody can get to see them.
-inline void Connection::make_peer(TransportKind kind, bool takes_replies) {
-  auto& http = *http_;
-  if (takes_replies && !http.found.route->inbound && !core_->on_subscribe && !core_->on_unsubscribe) return;
-  Identity identity;
-  identity.subject = http.decision.subject;
-  identity.attributes = http.decision.attributes;
-  identity.path = http.head.path();
-  for (const auto& [name, value] : http.found.parameters) identity.parameters.emplace_back(name, value);
-  identity.remote_address = remote_address();
-  identity.transport = kind;
-  peer_ = std::make_shared<PeerState>(std::move(identity), core_->options.stream.max_peer_queue);
-  peer_->link = this;
-  peer_->takes_replies = takes_replies;
-}
-
-inline void Connection::cut_peer() {
-  if (!peer_) return;
-  const std::lock_guard guard(peer_->mutex);
-  peer_->link = nullptr;
 }
 
 inline void Connection::left(EndReason reason) {
@@ -233,48 +214,6 @@ inline void Connection::session_done(EndReason reason) {
 inline void Connection::session_broken(EndReason reason) {
   left(reason);
   close(true);
-}
-
-inline void Connection::session_message(std::string data, bool binary) {
-  if (!route_->inbound) return session_->end({EndReason::refused, "this channel takes no messages"});
-  if (core_->stopped.load()) return close(true);
-  in_handler_ = true;
-  route_->inbound(shard_->application_executor(), Peer(peer_), Inbound{std::move(data), binary, {}, false},
-                  [self = ConnectionRef(this)](const std::exception_ptr& error, Reply reply) {
-                    self->shard_->dispatch([self, error, reply = std::move(reply)] { self->message_taken(error, reply); });
-                  });
-  if (in_handler_) session_->pause();
-}
-
-inline void Connection::message_taken(const std::exception_ptr& error, const Reply& reply) {
-  in_handler_ = false;
-  if (state_ != State::streaming) return;
-  if (error) {
-    session_->end({EndReason::internal_error, "a handler failed"});
-  } else if (reply.refusal_status != 0) {
-    session_->end({EndReason::refused, reply.detail});
-  } else if (reply.message) {
-    session_->reply({{}, reply.message->event, reply.message->data, reply.message->binary});
-  }
-  session_->unpause();
-  await_readable();
-}
-
-inline void Connection::send_to_peer(Message message, std::shared_ptr<PeerState> state) {
-  shard_->post([self = ConnectionRef(this), message = std::move(message), state = std::move(state)] {
-    state->waiting.fetch_sub(message.data.size());
-    if (self->state_ == State::streaming) self->session_->reply({{}, message.event, message.data, message.binary});
-  });
-}
-
-inline void Connection::close_peer() {
-  shard_->post([self = ConnectionRef(this)] {
-    if (self->state_ == State::streaming) {
-      self->session_->end({EndReason::refused, "closed by the server"});
-    } else {
-      self->close(true);
-    }
-  });
 }
 
 }  // namespace downlink::detail

@@ -62,33 +62,16 @@ inline void Connection::head_came() {
     if (head.is_websocket_upgrade() && head.has_body()) {
       return refuse(400, "an upgrade request has no body", true);
     }
-  } else if (!core_->fallback) {
+  } else if (!core_->calls.fall_back) {
     return refuse(404, "nothing is at this path");
   }
-  if (!core_->authorizer || !http.found.route) return decided(allow());
-  if (core_->stopped.load()) return close(true);
-  core_->authorizer(shard_->application_executor(), head,
-                    [self = ConnectionRef(this)](const std::exception_ptr& error, Decision decision) {
-                      self->shard_->dispatch([self, error, decision = std::move(decision)] {
-                        if (self->state_ != State::deciding) return;
-                        if (error) return self->refuse(500, "the authorizer failed");
-                        self->decided(decision);
-                      });
-                    });
+  if (core_->calls.authorize && http.found.route) return (this->*core_->calls.authorize)();
+  proceed();
 }
 
-inline void Connection::decided(const Decision& decision) {
+// The request may be served: on to its body.
+inline void Connection::proceed() {
   auto& http = *http_;
-  switch (decision.kind) {
-    case Decision::Kind::allowed: break;
-    case Decision::Kind::forbidden: return refuse(403, "this is not allowed");
-    case Decision::Kind::unauthorized: {
-      std::string headers;
-      wire::append_header(headers, "WWW-Authenticate", decision.challenge);
-      return refuse(401, "this needs authorization", false, std::move(headers));
-    }
-  }
-  http.decision = decision;
   state_ = State::body;
   if (http.head.has_body()) {
     wait_for(core_->options.body_timeout);
@@ -106,7 +89,7 @@ inline void Connection::body_came() {
   stop_waiting();
   auto& http = *http_;
   state_ = State::handling;
-  if (!http.found.route) return answer_fallback();
+  if (!http.found.route) return (this->*core_->calls.fall_back)();
   if (over_limit_) return refuse_over_limit();
   const auto channel = http.found.route->channel(http.found.parameters);
   if (!channel) {
@@ -115,52 +98,8 @@ inline void Connection::body_came() {
                : refuse(503, "there are too many channels", false, "Retry-After: 5\r\n");
   }
   http.channel = channel.value();
-  if (http.head.method() == "POST") return take_post();
+  if (http.head.method() == "POST") return (this->*core_->calls.take_post)();
   read_channel();
-}
-
-inline void Connection::answer_fallback() {
-  if (core_->stopped.load()) return close(true);
-  core_->fallback(shard_->application_executor(), HttpRequest{http_->head, std::move(http_->parser.body())},
-                  [self = ConnectionRef(this)](const std::exception_ptr& error, HttpResponse response) {
-                    self->shard_->dispatch([self, error, response = std::move(response)]() mutable {
-                      if (self->state_ != State::handling) return;
-                      if (error) return self->refuse(500, "the handler failed");
-                      std::string headers;
-                      wire::append_header(headers, "Content-Type", response.content_type);
-                      for (const auto& [name, value] : response.headers) wire::append_header(headers, name, value);
-                      self->respond(response.status, headers, std::move(response.body));
-                    });
-                  });
-}
-
-inline void Connection::take_post() {
-  auto& http = *http_;
-  const auto type = http.head.header("Content-Type").value_or(std::string_view{});
-  const auto media = wire::trim(type.substr(0, type.find(';')));
-  Inbound inbound{std::move(http.parser.body()), wire::iequals(media, "application/octet-stream"),
-                  std::string(http.head.query()), true};
-  if (!inbound.binary && !wire::is_utf8(inbound.data)) return refuse(400, "the text is not UTF-8");
-  if (core_->stopped.load()) return close(true);
-  make_peer(TransportKind::short_polling, false);
-  http.found.route->inbound(shard_->application_executor(), Peer(peer_), std::move(inbound),
-                            [self = ConnectionRef(this)](const std::exception_ptr& error, Reply reply) {
-                              self->shard_->dispatch([self, error, reply = std::move(reply)] {
-                                if (self->state_ == State::handling) self->post_taken(error, reply);
-                              });
-                            });
-}
-
-inline void Connection::post_taken(const std::exception_ptr& error, const Reply& reply) {
-  cut_peer();
-  peer_.reset();
-  if (error) return refuse(500, "the handler failed");
-  if (reply.refusal_status != 0) return refuse(reply.refusal_status, reply.detail);
-  std::string headers;
-  if (!reply.message) return respond(202, headers, {});
-  wire::append_header(headers, "Content-Type",
-                      reply.message->binary ? std::string_view("application/octet-stream") : reply.content_type);
-  respond(202, headers, reply.message->data);
 }
 
 // The status line and the lines that every answer has.

@@ -43,6 +43,9 @@ class EndpointBase {
   template <class Handler>
   void on_message(std::string_view pattern, Handler handler) {
     core_->router.at(pattern).inbound = make_async_handler<Reply, Peer, Inbound>(std::move(handler));
+    core_->calls.take_post = &Connection::take_post;
+    core_->calls.take_message = &Connection::take_message;
+    core_->calls.make_peer = &Connection::make_peer;
   }
 
   /// Decides who may do what: `authorizer(const RequestHead&)` returns a `Decision` (see `allow`, `deny`,
@@ -50,16 +53,24 @@ class EndpointBase {
   template <class Authorizer>
   void authorize(Authorizer authorizer) {
     core_->authorizer = make_async_handler<Decision, const RequestHead&>(std::move(authorizer));
+    core_->calls.authorize = &Connection::authorize;
   }
 
   /// Tells of streams that open: `handler(Peer)`, and of their ends: `handler(Peer, EndReason)`.
-  void on_subscribe(std::function<void(Peer)> handler) { core_->on_subscribe = std::move(handler); }
-  void on_unsubscribe(std::function<void(Peer, EndReason)> handler) { core_->on_unsubscribe = std::move(handler); }
+  void on_subscribe(std::function<void(Peer)> handler) {
+    core_->on_subscribe = std::move(handler);
+    core_->calls.make_peer = &Connection::make_peer;
+  }
+  void on_unsubscribe(std::function<void(Peer, EndReason)> handler) {
+    core_->on_unsubscribe = std::move(handler);
+    core_->calls.make_peer = &Connection::make_peer;
+  }
 
   /// Answers requests that no route matches: `handler(HttpRequest)` returns an `HttpResponse` or an awaitable of one.
   template <class Handler>
   void fallback(Handler handler) {
     core_->fallback = make_async_handler<HttpResponse, HttpRequest>(std::move(handler));
+    core_->calls.fall_back = &Connection::answer_fallback;
   }
 
   /// Whether a route would serve this request. Moves nothing; safe from any thread.

@@ -73,6 +73,15 @@ struct EndpointCore {
   std::vector<Offered> transports;
   std::vector<TransportKind> kinds;
   Router router;
+  /// What a connection calls where the application has set a handler. A program that sets none has no code for them.
+  struct Calls {
+    void (Connection::*authorize)() = nullptr;
+    void (Connection::*fall_back)() = nullptr;
+    void (Connection::*take_post)() = nullptr;
+    void (Connection::*take_message)(std::string data, bool binary) = nullptr;
+    void (Connection::*make_peer)(TransportKind kind, bool takes_replies) = nullptr;
+  };
+  Calls calls;
   AsyncHandler<Decision, const RequestHead&> authorizer;
   AsyncHandler<HttpResponse, HttpRequest> fallback;
   std::function<void(Peer)> on_subscribe;

@@ -5,7 +5,6 @@
 #include <stdexcept>
 #include <string>
 #include <utility>
-#include <variant>
 #include <vector>
 
 #include <downlink/channel/hub.hpp>
@@ -28,17 +27,10 @@ using InboundHandler = AsyncHandler<Reply, Peer, Inbound>;
 /// One pattern, the channel or the hub behind it, and who takes what clients send there.
 struct Route {
   Pattern pattern;
-  std::variant<Channel, Hub> target;
-  /// The parameter that names a hub's channel.
-  std::string parameter;
+  /// The channel of a request, made if need be.
+  std::function<Result<Channel>(const RouteParameters&)> channel;
   RouteOptions options;
   InboundHandler inbound;
-
-  /// The channel of a request, made if need be.
-  Result<Channel> channel(const RouteParameters& parameters) const {
-    if (const auto* one = std::get_if<Channel>(&target)) return *one;
-    return std::get<Hub>(target).open(parameters.get(parameter).value_or(std::string_view{}));
-  }
 };
 
 /// The routes of an endpoint, in the order in which they were added: the first that matches serves. Set up before the
@@ -46,15 +38,14 @@ struct Route {
 class Router {
  public:
   void add(std::string_view pattern, const Channel& channel, RouteOptions options) {
-    check_new(pattern);
-    routes_.push_back(std::make_unique<Route>(Route{Pattern(pattern), channel, {}, options, {}}));
+    add(pattern, [channel](const RouteParameters&) -> Result<Channel> { return channel; }, options);
   }
 
   void add(std::string_view pattern, const Hub& hub, RouteOptions options) {
-    check_new(pattern);
-    Pattern parsed(pattern);
-    const std::string name = only_parameter(pattern);
-    routes_.push_back(std::make_unique<Route>(Route{std::move(parsed), hub, name, options, {}}));
+    auto open = [hub, name = only_parameter(pattern)](const RouteParameters& parameters) {
+      return hub.open(parameters.get(name).value_or(std::string_view{}));
+    };
+    add(pattern, std::move(open), options);
   }
 
   /// The route that was added under exactly this pattern.
@@ -82,20 +73,15 @@ class Router {
     return found;
   }
 
-  bool any_inbound() const {
-    for (const auto& route : routes_) {
-      if (route->inbound) return true;
-    }
-    return false;
-  }
-
  private:
-  void check_new(std::string_view pattern) const {
+  void add(std::string_view pattern, std::function<Result<Channel>(const RouteParameters&)> channel,
+           RouteOptions options) {
     for (const auto& route : routes_) {
       if (route->pattern.text() == pattern) {
         throw std::invalid_argument("the route \"" + std::string(pattern) + "\" was added already");
       }
     }
+    routes_.push_back(std::make_unique<Route>(Route{Pattern(pattern), std::move(channel), options, {}}));
   }
 
   static std::string only_parameter(std::string_view pattern) {

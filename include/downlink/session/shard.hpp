@@ -6,8 +6,10 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <random>
+#include <thread>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -81,54 +83,45 @@ class ShardMember : public ListNode {
 };
 
 /// One serialised part of a server: an `io_context` that one thread runs, or a strand of it, and the sessions bound to
-/// it. Only `post`, `dispatch` and `schedule` may be called from outside it. Never runs the loop and never blocks it:
+/// it. Only `post`, `dispatch` and `news` may be called from outside it. Never runs the loop and never blocks it:
 /// rounds over many sessions are sliced and posted again in between.
 class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost {
  public:
   using Executor = net::io_context::executor_type;
 
   Shard(net::io_context& context, bool one_thread)
-      : executor_(context.get_executor()), wheel_(std::chrono::steady_clock::now()) {
+      : executor_(context.get_executor()), one_thread_(one_thread), wheel_(std::chrono::steady_clock::now()) {
     timer_.emplace(executor_);
-    if (!one_thread) strand_.emplace(executor_);
     now_ = std::chrono::steady_clock::now();
   }
 
   const Executor& executor() const { return executor_; }
   net::io_context& context() const { return executor_.context(); }
+  bool one_thread() const { return one_thread_; }
 
-  /// The executor for application code that is to run on this shard.
-  net::any_io_executor application_executor() const {
-    if (strand_) return net::any_io_executor(*strand_);
-    return net::any_io_executor(executor_);
-  }
-
-  /// What is run on the shard. One type for all, because each type costs a program a second of compiling.
+  /// What is run on the shard. One type for all, because each type posted costs a program a second of compiling.
   using Task = std::function<void()>;
 
-  /// Runs `task` on the shard: at once when called there.
-  void dispatch(Task task) {
-    if (strand_) {
-      net::dispatch(*strand_, std::move(task));
-    } else {
-      net::dispatch(executor_, std::move(task));
-    }
-  }
+  /// Runs `task` on the shard, in one of its later turns. Safe from any thread.
   void post(Task task) {
-    if (strand_) {
-      net::post(*strand_, std::move(task));
-    } else {
-      net::post(executor_, std::move(task));
+    if (gone_) return;
+    {
+      const std::lock_guard guard(tasks_mutex_);
+      tasks_.push_back(std::move(task));
     }
+    schedule();
   }
-  /// For completion handlers, which the loop calls on one of its threads: goes on on the shard.
+  /// The same, but at once when called on the shard, or when the shard is free and called from its loop.
+  void dispatch(Task task) {
+    if (!executor_.running_in_this_thread()) return post(std::move(task));
+    enter(std::move(task));
+  }
+  /// For completion handlers, which the loop calls on one of its threads: goes on on the shard, at once when it is free.
   template <class Function>
   void enter(Function&& function) {
-    if (strand_) {
-      net::dispatch(*strand_, Task(std::forward<Function>(function)));
-    } else {
-      std::forward<Function>(function)();
-    }
+    if (one_thread_ || runs_here()) return std::forward<Function>(function)();
+    if (busy_.exchange(true)) return post(std::forward<Function>(function));
+    run_alone(std::forward<Function>(function));
   }
 
   /// The time, as of the last turn of this shard.
@@ -217,7 +210,9 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
     shut_down();
     feeds_.clear();
     timer_.reset();
-    strand_.reset();
+    std::vector<Task> dropped;
+    const std::lock_guard guard(tasks_mutex_);
+    dropped.swap(tasks_);
   }
   /// Whether the loop is gone; safe from any thread that does not race with the loop's own end.
   bool gone() const { return gone_; }
@@ -255,16 +250,40 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
   void schedule() noexcept {
     if (gone_) return;
     if (scheduled_.exchange(true, std::memory_order_acq_rel)) return;
-    if (strand_) {
-      net::post(*strand_, Turn{shared_from_this()});
-    } else {
-      net::post(executor_, Turn{shared_from_this()});
-    }
+    net::post(executor_, Turn{shared_from_this()});
   }
 
   void turn() {
     // First the flag, then the list, then (in the feeds) the head: news that comes from here on makes another turn.
     scheduled_.exchange(false, std::memory_order_acq_rel);
+    if (one_thread_) return take_turn();
+    if (!busy_.exchange(true)) return run_alone([this] { take_turn(); });
+    // Somebody else is at it, and makes another turn for this one, unless that was done before the wish was there.
+    wanted_.store(true);
+    if (!busy_.load()) schedule();
+  }
+
+  template <class Function>
+  void run_alone(Function&& function) {
+    thread_.store(std::this_thread::get_id(), std::memory_order_relaxed);
+    std::forward<Function>(function)();
+    thread_.store(std::thread::id(), std::memory_order_relaxed);
+    busy_.store(false);
+    if (wanted_.exchange(false)) schedule();
+  }
+  bool runs_here() const { return thread_.load(std::memory_order_relaxed) == std::this_thread::get_id(); }
+
+  void run_tasks() {
+    {
+      const std::lock_guard guard(tasks_mutex_);
+      running_.swap(tasks_);
+    }
+    for (auto& task : running_) task();
+    running_.clear();
+  }
+
+  void take_turn() {
+    run_tasks();
     if (stopped_) return;
     in_turn_ = true;
     update_now();
@@ -353,8 +372,16 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
   }
 
   Executor executor_;
-  std::optional<net::strand<Executor>> strand_;
+  const bool one_thread_;
   TimePoint now_;
+
+  // On a loop of several threads: whether somebody runs on the shard, who, and whether a turn came meanwhile.
+  std::atomic<bool> busy_{false};
+  std::atomic<bool> wanted_{false};
+  std::atomic<std::thread::id> thread_{};
+  std::mutex tasks_mutex_;
+  std::vector<Task> tasks_;
+  std::vector<Task> running_;
 
   OperationStorage<128> turn_storage_;
   std::atomic<bool> scheduled_{false};
@@ -377,5 +404,33 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
   bool in_turn_ = false;
   std::array<char, std::size_t{64} << 10> read_buffer_;
 };
+
+/// A shard as an Asio executor, for the application's coroutines.
+class ShardExecutor {
+ public:
+  explicit ShardExecutor(std::shared_ptr<Shard> shard) : shard_(std::move(shard)) {}
+
+  template <class Function>
+  void execute(Function&& function) const {
+    // Tasks are copyable, what Asio executes is only movable.
+    auto shared = std::make_shared<std::decay_t<Function>>(std::forward<Function>(function));
+    shard_->post([shared] { std::move (*shared)(); });
+  }
+  net::execution_context& query(net::execution::context_t) const noexcept { return shard_->context(); }
+  static constexpr net::execution::blocking_t::never_t query(net::execution::blocking_t) noexcept { return {}; }
+  ShardExecutor require(net::execution::blocking_t::never_t) const { return *this; }
+
+  friend bool operator==(const ShardExecutor& a, const ShardExecutor& b) noexcept { return a.shard_ == b.shard_; }
+  friend bool operator!=(const ShardExecutor& a, const ShardExecutor& b) noexcept { return a.shard_ != b.shard_; }
+
+ private:
+  std::shared_ptr<Shard> shard_;
+};
+
+/// The executor for application code that is to run on this shard.
+inline net::any_io_executor application_executor(const std::shared_ptr<Shard>& shard) {
+  if (shard->one_thread()) return net::any_io_executor(shard->executor());
+  return net::any_io_executor(ShardExecutor(shard));
+}
 
 }  // namespace downlink::detail

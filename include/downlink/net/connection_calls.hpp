@@ -1,0 +1,144 @@
+#pragma once
+
+#include <downlink/net/connection.hpp>
+
+/// How a connection calls the application: its authorizer, its handlers of requests and messages, and its peers. A
+/// program that sets no such handler refers to none of this.
+
+namespace downlink::detail {
+
+inline void Connection::authorize() {
+  if (core_->stopped.load()) return close(true);
+  core_->authorizer(application_executor(shard_), http_->head,
+                    [self = ConnectionRef(this)](const std::exception_ptr& error, Decision decision) {
+                      self->shard_->dispatch([self, error, decision = std::move(decision)] {
+                        if (self->state_ != State::deciding) return;
+                        if (error) return self->refuse(500, "the authorizer failed");
+                        self->decided(decision);
+                      });
+                    });
+}
+
+inline void Connection::decided(Decision decision) {
+  switch (decision.kind) {
+    case Decision::Kind::allowed: break;
+    case Decision::Kind::forbidden: return refuse(403, "this is not allowed");
+    case Decision::Kind::unauthorized: {
+      std::string headers;
+      wire::append_header(headers, "WWW-Authenticate", decision.challenge);
+      return refuse(401, "this needs authorization", false, std::move(headers));
+    }
+  }
+  http_->decision = std::move(decision);
+  proceed();
+}
+
+inline void Connection::answer_fallback() {
+  if (core_->stopped.load()) return close(true);
+  core_->fallback(application_executor(shard_), HttpRequest{http_->head, std::move(http_->parser.body())},
+                  [self = ConnectionRef(this)](const std::exception_ptr& error, HttpResponse response) {
+                    self->shard_->dispatch([self, error, response = std::move(response)]() mutable {
+                      if (self->state_ != State::handling) return;
+                      if (error) return self->refuse(500, "the handler failed");
+                      std::string headers;
+                      wire::append_header(headers, "Content-Type", response.content_type);
+                      for (const auto& [name, value] : response.headers) wire::append_header(headers, name, value);
+                      self->respond(response.status, headers, std::move(response.body));
+                    });
+                  });
+}
+
+inline void Connection::take_post() {
+  auto& http = *http_;
+  const auto type = http.head.header("Content-Type").value_or(std::string_view{});
+  const auto media = wire::trim(type.substr(0, type.find(';')));
+  Inbound inbound{std::move(http.parser.body()), wire::iequals(media, "application/octet-stream"),
+                  std::string(http.head.query()), true};
+  if (!inbound.binary && !wire::is_utf8(inbound.data)) return refuse(400, "the text is not UTF-8");
+  if (core_->stopped.load()) return close(true);
+  make_peer(TransportKind::short_polling, false);
+  http.found.route->inbound(application_executor(shard_), Peer(peer_), std::move(inbound),
+                            [self = ConnectionRef(this)](const std::exception_ptr& error, Reply reply) {
+                              self->shard_->dispatch([self, error, reply = std::move(reply)] {
+                                if (self->state_ == State::handling) self->post_taken(error, reply);
+                              });
+                            });
+}
+
+inline void Connection::post_taken(const std::exception_ptr& error, const Reply& reply) {
+  cut_peer();
+  peer_.reset();
+  if (error) return refuse(500, "the handler failed");
+  if (reply.refusal_status != 0) return refuse(reply.refusal_status, reply.detail);
+  std::string headers;
+  if (!reply.message) return respond(202, headers, {});
+  wire::append_header(headers, "Content-Type",
+                      reply.message->binary ? std::string_view("application/octet-stream") : reply.content_type);
+  respond(202, headers, reply.message->data);
+}
+
+// Peers cost memory: they are made where somebody can get to see them.
+inline void Connection::make_peer(TransportKind kind, bool takes_replies) {
+  auto& http = *http_;
+  if (takes_replies && !http.found.route->inbound && !core_->on_subscribe && !core_->on_unsubscribe) return;
+  Identity identity;
+  identity.subject = http.decision.subject;
+  identity.attributes = http.decision.attributes;
+  identity.path = http.head.path();
+  for (const auto& [name, value] : http.found.parameters) identity.parameters.emplace_back(name, value);
+  identity.remote_address = remote_address();
+  identity.transport = kind;
+  peer_ = std::make_shared<PeerState>(std::move(identity), core_->options.stream.max_peer_queue);
+  peer_->link = this;
+  peer_->takes_replies = takes_replies;
+}
+
+inline void Connection::cut_peer() {
+  if (!peer_) return;
+  const std::lock_guard guard(peer_->mutex);
+  peer_->link = nullptr;
+}
+
+inline void Connection::take_message(std::string data, bool binary) {
+  if (!route_->inbound) return session_->end({EndReason::refused, "this channel takes no messages"});
+  if (core_->stopped.load()) return close(true);
+  in_handler_ = true;
+  route_->inbound(application_executor(shard_), Peer(peer_), Inbound{std::move(data), binary, {}, false},
+                  [self = ConnectionRef(this)](const std::exception_ptr& error, Reply reply) {
+                    self->shard_->dispatch([self, error, reply = std::move(reply)] { self->message_taken(error, reply); });
+                  });
+  if (in_handler_) session_->pause();
+}
+
+inline void Connection::message_taken(const std::exception_ptr& error, const Reply& reply) {
+  in_handler_ = false;
+  if (state_ != State::streaming) return;
+  if (error) {
+    session_->end({EndReason::internal_error, "a handler failed"});
+  } else if (reply.refusal_status != 0) {
+    session_->end({EndReason::refused, reply.detail});
+  } else if (reply.message) {
+    session_->reply({{}, reply.message->event, reply.message->data, reply.message->binary});
+  }
+  session_->unpause();
+  await_readable();
+}
+
+inline void Connection::send_to_peer(Message message, std::shared_ptr<PeerState> state) {
+  shard_->post([self = ConnectionRef(this), message = std::move(message), state = std::move(state)] {
+    state->waiting.fetch_sub(message.data.size());
+    if (self->state_ == State::streaming) self->session_->reply({{}, message.event, message.data, message.binary});
+  });
+}
+
+inline void Connection::close_peer() {
+  shard_->post([self = ConnectionRef(this)] {
+    if (self->state_ == State::streaming) {
+      self->session_->end({EndReason::refused, "closed by the server"});
+    } else {
+      self->close(true);
+    }
+  });
+}
+
+}  // namespace downlink::detail
