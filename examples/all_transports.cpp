@@ -7,12 +7,13 @@
 #include <chrono>
 #include <cstdint>
 #include <cstdlib>
-#include <downlink/downlink.hpp>
 #include <iostream>
 #include <random>
 #include <stop_token>
 #include <string>
 #include <thread>
+
+#include <downlink/downlink.hpp>
 
 // Publishes a price each second. A publisher may be used on any thread, and never waits for a subscriber.
 void publish_prices(std::stop_token stop, downlink::Publisher publisher) {

@@ -5,12 +5,13 @@
 
 #include <cstdint>
 #include <cstdlib>
-#include <downlink/downlink.hpp>
-#include <downlink/wire/json.hpp>
-#include <downlink/wire/utf8.hpp>
 #include <iostream>
 #include <string>
 #include <string_view>
+
+#include <downlink/downlink.hpp>
+#include <downlink/wire/json.hpp>
+#include <downlink/wire/utf8.hpp>
 
 constexpr std::string_view page = R"html(<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Chat</title>

@@ -2,18 +2,19 @@
 //   curl -N -H 'Accept: application/x-ndjson' http://127.0.0.1:8080/prices
 //   curl -N http://127.0.0.1:8080/prices
 
-#include <asio/detached.hpp>
-#include <asio/this_coro.hpp>
 #include <chrono>
 #include <cstdint>
 #include <cstdlib>
-#include <downlink/downlink.hpp>
-#include <downlink/wire/base64.hpp>
-#include <downlink/wire/json.hpp>
 #include <iostream>
 #include <random>
 #include <string>
 #include <string_view>
+
+#include <asio/detached.hpp>
+#include <asio/this_coro.hpp>
+#include <downlink/downlink.hpp>
+#include <downlink/wire/base64.hpp>
+#include <downlink/wire/json.hpp>
 
 // Only how messages look is said here. Cursors, resume, chunks, pace and limits are the library's.
 struct Ndjson {

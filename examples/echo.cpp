@@ -1,12 +1,13 @@
 // Answers each WebSocket message with itself, whole or fragmented, text or binary, up to 16 MiB.
 //   websocat ws://127.0.0.1:8080/
 
-#include <CLI/CLI.hpp>
 #include <cstddef>
 #include <cstdint>
-#include <downlink/downlink.hpp>
 #include <iostream>
 #include <utility>
+
+#include <CLI/CLI.hpp>
+#include <downlink/downlink.hpp>
 
 int main(int argc, char** argv) try {
   std::uint16_t port = 8080;

@@ -4,22 +4,23 @@
 //   curl 'http://127.0.0.1:8080/prices?cursor=earliest' http://127.0.0.1:8080/     both on one connection
 //   curl -N -H 'Accept: text/event-stream' http://127.0.0.1:8080/prices
 
-#include <asio/buffer.hpp>
-#include <asio/detached.hpp>
-#include <asio/read_until.hpp>
-#include <asio/this_coro.hpp>
-#include <asio/write.hpp>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
-#include <downlink/downlink.hpp>
 #include <iostream>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <tuple>
 #include <utility>
+
+#include <asio/buffer.hpp>
+#include <asio/detached.hpp>
+#include <asio/read_until.hpp>
+#include <asio/this_coro.hpp>
+#include <asio/write.hpp>
+#include <downlink/downlink.hpp>
 
 using asio::ip::tcp;
 using Endpoint = downlink::Endpoint<downlink::Sse, downlink::LongPolling, downlink::ShortPolling>;

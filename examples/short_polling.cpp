@@ -1,15 +1,16 @@
 // Short polling: each request is answered at once. The answer's cursor goes into the next request.
 //   curl 'http://127.0.0.1:8080/prices?cursor=earliest'
 
-#include <asio/detached.hpp>
-#include <asio/this_coro.hpp>
 #include <chrono>
 #include <cstdint>
 #include <cstdlib>
-#include <downlink/downlink.hpp>
 #include <iostream>
 #include <random>
 #include <string>
+
+#include <asio/detached.hpp>
+#include <asio/this_coro.hpp>
+#include <downlink/downlink.hpp>
 
 // Publishes a price each second.
 asio::awaitable<void> publish_prices(downlink::Publisher publisher) {

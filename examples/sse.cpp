@@ -1,15 +1,16 @@
 // Server-Sent Events: one response that goes on and on.
 //   curl -N http://127.0.0.1:8080/prices
 
-#include <asio/detached.hpp>
-#include <asio/this_coro.hpp>
 #include <chrono>
 #include <cstdint>
 #include <cstdlib>
-#include <downlink/downlink.hpp>
 #include <iostream>
 #include <random>
 #include <string>
+
+#include <asio/detached.hpp>
+#include <asio/this_coro.hpp>
+#include <downlink/downlink.hpp>
 
 // Publishes a price each second.
 asio::awaitable<void> publish_prices(downlink::Publisher publisher) {

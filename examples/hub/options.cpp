@@ -224,14 +224,6 @@ class Parser {
   std::vector<std::pair<CLI::Option*, Apply>> entries_;
 };
 
-void refuse_contradictions(const Options& options) {
-  if (options.max_lag < options.max_message) {
-    throw BadOption("--max-lag " + std::to_string(options.max_lag) + " is less than --max-message " +
-                    std::to_string(options.max_message) +
-                    ": a subscriber could never be sent a message of that size; raise the first or lower the second");
-  }
-}
-
 std::optional<int> parse(int argc, const char* const* argv, Options& options) {
   Parser parser;
   const auto count = [](std::size_t& target, std::size_t least, std::size_t most) {
@@ -288,7 +280,6 @@ std::optional<int> parse(int argc, const char* const* argv, Options& options) {
 
   if (const auto code = parser.parse(argc, argv)) return code;
   if (!options.publish_token) options.publish_token = options.token;
-  refuse_contradictions(options);
   return std::nullopt;
 }
 

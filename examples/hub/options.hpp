@@ -48,7 +48,7 @@ struct Options {
   std::optional<std::string> publish_token;
 
   std::size_t max_message = 1'048'576;
-  /// How far a subscriber may lag behind; not less than `max_message`.
+  /// How far a subscriber may lag behind; the newest message is delivered even where it alone is larger.
   std::size_t max_lag = 1'048'576;
   LagPolicy lag_policy = LagPolicy::disconnect;
   /// Connections at one time; 0 is as many as come.

@@ -23,6 +23,13 @@
 #include <boost/asio/strand.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #else
+// Asio 1.22 knows only the coroutines of Clang's past. The targets of CMakeLists.txt define the same, so that sources
+// which include Asio first agree.
+#if defined(__clang__) && !defined(ASIO_HAS_CO_AWAIT) && !defined(ASIO_DISABLE_CO_AWAIT) && \
+    __cpp_impl_coroutine >= 201902L
+#define ASIO_HAS_CO_AWAIT 1
+#define ASIO_HAS_STD_COROUTINE 1
+#endif
 #include <asio/any_io_executor.hpp>
 #include <asio/associated_allocator.hpp>
 #include <asio/associated_executor.hpp>
@@ -40,6 +47,9 @@
 #include <asio/steady_timer.hpp>
 #include <asio/strand.hpp>
 #include <asio/use_awaitable.hpp>
+#if !defined(ASIO_HAS_CO_AWAIT)
+#error "downlink needs Asio's coroutines: define ASIO_HAS_CO_AWAIT and ASIO_HAS_STD_COROUTINE for every source"
+#endif
 #endif
 
 namespace downlink {

@@ -313,13 +313,6 @@ TEST_CASE("the choices of an option are named when another is given", "[hub][opt
   CHECK(accepted({"--telemetry", "on"}).telemetry);
 }
 
-TEST_CASE("a lag in which no largest message fits is refused", "[hub][options][wire-10]") {
-  CHECK(contains(refused({"--max-lag", "1048575"}), "--max-lag 1048575 is less than --max-message 1048576"));
-  CHECK(contains(refused({"--max-message", "1048577"}), "--max-lag 1048576 is less than --max-message 1048577"));
-  const auto options = accepted({"--max-lag", "10", "--max-message", "10"});
-  CHECK(options.max_lag == options.max_message);
-}
-
 TEST_CASE("bad options leave the options as they were", "[hub][options][wire-10]") {
   const auto outcome = parse({"--port", "1", "--threads", "0"});
   CHECK(outcome.exit_code == 2);

@@ -237,7 +237,7 @@ TEST_CASE("polls one after the other repeat nothing and skip nothing", "[scenari
   connection.send(request_text("GET", "/c"));
   std::string cursor = PollAnswer(connection.read_response()).cursor;
 
-  std::thread publishing([&] {
+  std::jthread publishing([&] {
     for (int i = 1; i <= total; ++i) served.publish(std::to_string(i));
   });
   int expected = 1;
@@ -257,7 +257,6 @@ TEST_CASE("polls one after the other repeat nothing and skip nothing", "[scenari
     if (!answer.ids.empty() && answer.ids.back() != answer.cursor) FAIL("the cursor is not the last id");
     cursor = answer.cursor;
   }
-  publishing.join();
   CHECK(expected == total + 1);
 }
 

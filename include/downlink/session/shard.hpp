@@ -129,8 +129,7 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
   TimePoint update_now() { return now_ = std::chrono::steady_clock::now(); }
 
   void set(Deadline& deadline, std::chrono::milliseconds interval) {
-    wheel_.set(deadline, update_now(), interval);
-    arm();
+    arm(wheel_.set(deadline, update_now(), interval));
   }
 
   /// One buffer that every session of the shard reads into.
@@ -250,7 +249,7 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
   void schedule() noexcept {
     if (gone_) return;
     if (scheduled_.exchange(true, std::memory_order_acq_rel)) return;
-    net::post(executor_, Turn{shared_from_this()});
+    if (auto self = weak_from_this().lock()) net::post(executor_, Turn{std::move(self)});
   }
 
   void turn() {
@@ -337,10 +336,8 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
     }
   }
 
-  void arm() {
-    if (stopped_) return;
-    const TimePoint due = wheel_.next_due();
-    if (due == TimePoint::max() || due >= armed_) return;
+  void arm(TimePoint due) {
+    if (stopped_ || due >= armed_) return;
     armed_ = due;
     timer_->expires_at(due);
     timer_->async_wait([self = shared_from_this(), due](error_code error) {
@@ -365,7 +362,7 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
       deadline.expired();
       if (stopped_) return;
     }
-    if (due_.empty()) return arm();
+    if (due_.empty()) return arm(wheel_.next_due());
     post([self = shared_from_this()] {
       if (!self->stopped_) self->expire_some();
     });

@@ -35,13 +35,14 @@ class TimerWheel {
 
   explicit TimerWheel(TimePoint start) : start_(start) {}
 
-  /// Sets `deadline` to fall due `interval` after `now`, wherever it stood before.
-  void set(Deadline& deadline, TimePoint now, Duration interval) {
+  /// Sets `deadline` to fall due `interval` after `now`, wherever it stood before. Returns when that is.
+  TimePoint set(Deadline& deadline, TimePoint now, Duration interval) {
     const auto length = static_cast<std::uint64_t>(std::max<Duration::rep>(interval.count(), 1));
     const std::uint64_t step = std::min<std::uint64_t>(std::bit_floor(std::max<std::uint64_t>(length / 8, 1)), 1024);
     const std::uint64_t due = tick_of(now) + length;
     deadline.tick_ = (due + step - 1) / step * step;
     place(deadline);
+    return start_ + Duration(deadline.tick_);
   }
 
   /// When to call `advance` next; `TimePoint::max()` while nothing is set.
