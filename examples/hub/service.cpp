@@ -72,7 +72,6 @@ Service::Service(const downlink::Contexts& contexts, const Options& options)
     : options_(options),
       access_(options.token, options.publish_token),
       channels_(hub_options(options)),
-      telemetry_channel_(channels_.open("telemetry").value()),
       telemetry_timer_(contexts.front().get()),
       expiry_timer_(contexts.front().get()),
       server_(contexts, server_options(options)) {
@@ -88,7 +87,10 @@ Service::Service(const downlink::Contexts& contexts, const Options& options)
 
 void Service::start() {
   server_.start();
-  if (options_.telemetry) publish_telemetry();
+  if (options_.telemetry) {
+    telemetry_channel_ = channels_.open("telemetry").value();
+    publish_telemetry();
+  }
   expire_channels();
 }
 
@@ -131,8 +133,8 @@ std::string Service::metrics() const {
 }
 
 void Service::publish_telemetry() {
-  const downlink::Publisher publisher(telemetry_channel_);
-  if (publisher.publish({.data = telemetry_.sample(telemetry_channel_.subscriber_count()), .event = "telemetry"})) {
+  const downlink::Publisher publisher(*telemetry_channel_);
+  if (publisher.publish({.data = telemetry_.sample(telemetry_channel_->subscriber_count()), .event = "telemetry"})) {
     ++published_;
   }
   telemetry_timer_.expires_after(1s);

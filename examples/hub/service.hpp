@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 
 #include <downlink/downlink.hpp>
@@ -41,7 +42,7 @@ class Service {
   std::atomic<std::uint64_t> published_{0};
   std::atomic<std::size_t> subscribers_{0};
   downlink::Hub channels_;
-  downlink::Channel telemetry_channel_;
+  std::optional<downlink::Channel> telemetry_channel_;
   Telemetry telemetry_;
   downlink::net::steady_timer telemetry_timer_;
   downlink::net::steady_timer expiry_timer_;

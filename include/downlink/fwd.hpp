@@ -8,7 +8,6 @@ struct Message;
 struct MessageId;
 class Channel;
 class Publisher;
-class Subscription;
 class Hub;
 
 struct ShortPolling;

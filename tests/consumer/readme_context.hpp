@@ -11,10 +11,10 @@
 #include <string>
 #include <thread>
 
-[[maybe_unused]] static asio::io_context io;
-[[maybe_unused]] static downlink::Channel channel;
-[[maybe_unused]] static const downlink::Publisher publisher{channel};
-[[maybe_unused]] static downlink::Server<downlink::WebSocket, downlink::Sse> server{io};
-[[maybe_unused]] static downlink::RequestHead head;
-[[maybe_unused]] static asio::ip::tcp::socket socket{io};
-[[maybe_unused]] static std::string unread;
+// Each piece is the body of a function with these parameters, which it may shadow or leave alone.
+#pragma GCC diagnostic ignored "-Wshadow"
+#pragma GCC diagnostic ignored "-Wunused-parameter"
+#define README_PARAMETERS                                                                                  \
+  asio::io_context &io, downlink::Channel channel, downlink::Publisher publisher,                          \
+      downlink::Server<downlink::WebSocket, downlink::Sse>&server, const downlink::RequestHead &head,      \
+      asio::ip::tcp::socket client, std::string unread

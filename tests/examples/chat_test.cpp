@@ -16,7 +16,6 @@ TEST_CASE("users by WebSocket and by SSE and POST talk in one room", "[examples]
   WebSocketClient ann(port, "/rooms/lobby?name=Ann");
   CHECK(json::parse(ann.next_message().payload) == json{{"kind", "joined"}, {"name", "Ann"}});
 
-  std::string last_said;
   {
     SseClient bob(port, "/rooms/lobby?name=Bob%20%22B%22");
     bob.open();

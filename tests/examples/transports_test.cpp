@@ -8,6 +8,7 @@
 #include "support/catch.hpp"
 #include "support/example_program.hpp"
 #include "support/http_client.hpp"
+#include "support/loop.hpp"
 #include "support/poll_answer.hpp"
 #include "support/sse_client.hpp"
 #include "support/websocket_client.hpp"
@@ -31,15 +32,15 @@ void check_polls(std::uint16_t port, const std::string& query) {
   check_price(first.data.front());
   // The next ones, by the cursor of those before.
   Connection connection(port);
-  std::string cursor = first.cursor;
-  for (int tries = 0; tries < 500; ++tries) {
+  const std::string& cursor = first.cursor;
+  CHECK(eventually([&] {
     connection.send(request_text("GET", prices + query + "cursor=" + cursor));
     const PollAnswer answer(connection.read_response());
     CHECK_FALSE(answer.gap);
-    if (!answer.data.empty()) return check_price(answer.data.front());
-    ::usleep(10'000);
-  }
-  FAIL("no further price came");
+    if (answer.data.empty()) return false;
+    check_price(answer.data.front());
+    return true;
+  }));
 }
 
 void check_sse(std::uint16_t port) {

@@ -436,7 +436,7 @@ TEST_CASE("past the connection limit SSE gets a stream of one retry that ends", 
       CHECK(answer.header("Access-Control-Allow-Origin") == "*");
       REQUIRE(answer.body.starts_with("retry: "));
       const int wait = std::stoi(answer.body.substr(7));
-      CHECK(answer.body == "retry: " + std::to_string(wait) + "\n");
+      CHECK(answer.body == "retry: " + std::to_string(wait) + "\n\n");
       CHECK(wait >= 1000);
       CHECK(wait <= 2000);
       waits.insert(wait);
@@ -465,7 +465,7 @@ TEST_CASE("past the connection limit the fallback is not called either", "[scena
 
 TEST_CASE("a fallback answers what no route matches", "[scenario][WIRE-8]") {
   ServedAll served;
-  served.server.fallback([](const HttpRequest& request) -> net::awaitable<HttpResponse> {
+  served.server.fallback([](HttpRequest request) -> net::awaitable<HttpResponse> {
     if (request.head.path() == "/throw") throw std::runtime_error("no");
     co_return HttpResponse{.status = 203, .body = request.body + "!", .headers = {{"X-A", "b"}}};
   });

@@ -26,6 +26,10 @@ class Waker {
 
  protected:
   ~Waker() = default;
+
+ private:
+  friend class ChannelState;
+  Waker* next_waker_ = nullptr;  // under the wake lock
 };
 
 /// What a `Channel`, its publishers and its subscribers share. Safe from any thread.
@@ -153,7 +157,7 @@ class ChannelState {
     encoded.read(from, limits, range);
     if (encoded.over_bound()) {
       const std::lock_guard guard(forms_mutex_);
-      for (const auto& other : forms_) other->shed();
+      for (auto* other = forms_.get(); other; other = other->next_.get()) other->shed();
     }
   }
 
@@ -171,12 +175,16 @@ class ChannelState {
 
   void add_waker(Waker& waker) {
     const std::lock_guard guard(wake_mutex_);
-    wakers_.push_back(&waker);
+    waker.next_waker_ = std::exchange(wakers_, &waker);
   }
   /// Once it returns, `waker` is not called any more.
   void remove_waker(Waker& waker) {
     const std::lock_guard guard(wake_mutex_);
-    std::erase(wakers_, &waker);
+    for (Waker** place = &wakers_; *place; place = &(*place)->next_waker_) {
+      if (*place != &waker) continue;
+      *place = waker.next_waker_;
+      return;
+    }
   }
 
   /// When the channel was last published to, read from or left by a subscriber.
@@ -192,7 +200,7 @@ class ChannelState {
  private:
   void wake() {
     const std::lock_guard guard(wake_mutex_);
-    for (Waker* waker : wakers_) waker->wake();
+    for (Waker* waker = wakers_; waker; waker = waker->next_waker_) waker->wake();
   }
 
   StartPoint find_start(const StartRequest& request, DefaultStart otherwise) const {
@@ -215,10 +223,12 @@ class ChannelState {
 
   EncodedLog& encoded_log(Form form) {
     const std::lock_guard guard(forms_mutex_);
-    for (const auto& encoded : forms_) {
-      if (encoded->form() == form) return *encoded;
+    auto* place = &forms_;
+    for (; *place; place = &(*place)->next_) {
+      if ((*place)->form() == form) return **place;
     }
-    return *forms_.emplace_back(std::make_unique<EncodedLog>(form, log_, footprint_, options_.max_encoded));
+    *place = std::make_unique<EncodedLog>(form, log_, footprint_, options_.max_encoded);
+    return **place;
   }
 
   ChannelOptions options_;
@@ -231,11 +241,11 @@ class ChannelState {
   std::atomic<std::size_t> subscribers_{0};
 
   std::mutex forms_mutex_;
-  std::vector<std::unique_ptr<EncodedLog>> forms_;
+  std::unique_ptr<EncodedLog> forms_;  // a list: there are few, and they stay
   std::atomic<std::size_t> footprint_{0};
 
   std::mutex wake_mutex_;
-  std::vector<Waker*> wakers_;
+  Waker* wakers_ = nullptr;
 };
 
 inline std::uint64_t random_epoch() {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <vector>
@@ -32,6 +33,8 @@ struct Piece {
 
 /// How much one read may take; at least one message comes whatever its size.
 struct ReadLimits {
+  static constexpr std::size_t most_pieces = 64;
+
   std::size_t bytes = std::size_t{256} << 10;
   std::size_t messages = ~std::size_t{0};
   std::size_t pieces = 16;
@@ -168,26 +171,25 @@ class EncodedLog {
   // mostly dead is dropped, so that it is made again without them.
   void take_live(std::size_t which, Position last, const ReadLimits& limits, Range& range) {
     const SegmentRef segment = segments_[which];
-    live_.clear();
+    Position living = 0;
+    Position done = last;
     {
       const std::lock_guard guard(source_.mutex);
-      source_.log.live_runs(range.next, last, [&](Position first, Position end) { live_.push_back({first, end}); });
-    }
-    Position living = 0;
-    for (const auto& [first, end] : live_) living += end - first;
-    if (which + 1 < segments_.size() && living * 2 < last - range.next) {
-      footprint_ -= segment->footprint();
-      segments_.erase(segments_.begin() + static_cast<std::ptrdiff_t>(which));
-      return;
-    }
-    for (const auto& [first, end] : live_) {
-      if (range.pieces.size() >= limits.pieces) {
-        range.next = first;
+      source_.log.live_runs(range.next, last, [&](Position first, Position end) { living += end - first; });
+      if (which + 1 == segments_.size() || living * 2 >= last - range.next) {
+        source_.log.live_runs(range.next, last, [&](Position first, Position end) {
+          if (range.pieces.size() < limits.pieces) {
+            add(segment, first, end, range);
+          } else {
+            done = std::min(done, first);
+          }
+        });
+        range.next = done;
         return;
       }
-      add(segment, first, end, range);
     }
-    range.next = last;
+    footprint_ -= segment->footprint();
+    segments_.erase(segments_.begin() + static_cast<std::ptrdiff_t>(which));
   }
 
   static void add(const SegmentRef& segment, Position first, Position last, Range& range) {
@@ -240,6 +242,9 @@ class EncodedLog {
     return segment;
   }
 
+  friend class ChannelState;
+
+  std::unique_ptr<EncodedLog> next_;  // the channel's next form
   const Form form_;
   LockedLog& source_;
   std::atomic<std::size_t>& footprint_;
@@ -247,7 +252,6 @@ class EncodedLog {
   std::mutex mutex_;
   std::vector<SegmentRef> segments_;
   std::vector<RecordPtr> records_;
-  std::vector<std::pair<Position, Position>> live_;
   std::string scratch_;
   std::string id_;
   std::uint32_t next_capacity_ = smallest_segment;

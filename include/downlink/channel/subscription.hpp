@@ -48,19 +48,21 @@ struct SubscriptionOptions {
 
 /// The cursor of a transport's subscriber, for application code: each message once, in order, or a told gap.
 /// One `async_next` at a time; destroy it before its execution context.
-class Subscription {
+///
+/// A template, used as `Subscription`, so that programs which only publish need not compile it.
+template <class Executor = net::any_io_executor>
+class BasicSubscription {
  public:
-  template <class Executor>
-  Subscription(const Executor& executor, const Channel& channel, SubscriptionOptions options = {})
+  BasicSubscription(const Executor& executor, const Channel& channel, SubscriptionOptions options = {})
       : state_(std::make_shared<State>(executor, ChannelAccess::state(channel), std::move(options))) {
     state_->channel->add_waker(*state_);
   }
-  Subscription(Subscription&&) noexcept = default;
-  Subscription& operator=(Subscription&& other) noexcept {
+  BasicSubscription(BasicSubscription&&) noexcept = default;
+  BasicSubscription& operator=(BasicSubscription&& other) noexcept {
     std::swap(state_, other.state_);
     return *this;
   }
-  ~Subscription() {
+  ~BasicSubscription() {
     if (!state_) return;
     state_->channel->remove_waker(*state_);
     state_->channel->detach();
@@ -79,11 +81,10 @@ class Subscription {
 
  private:
   struct State final : detail::Waker, std::enable_shared_from_this<State> {
-    using Strand = net::strand<net::any_io_executor>;
+    using Strand = net::strand<Executor>;
 
-    template <class Executor>
     State(const Executor& executor, std::shared_ptr<detail::ChannelState> source, SubscriptionOptions wanted)
-        : channel(std::move(source)), options(std::move(wanted)), strand(net::any_io_executor(executor)), timer(strand) {
+        : channel(std::move(source)), options(std::move(wanted)), strand(executor), timer(strand) {
       StartRequest start{StartRequest::Kind::latest, {}, 0};
       if (options.cursor == "earliest") {
         start.kind = StartRequest::Kind::earliest;
@@ -97,7 +98,7 @@ class Subscription {
 
     void wake() noexcept override {
       if (pending.exchange(true)) return;
-      net::post(strand, [self = shared_from_this()] {
+      net::post(strand, [self = this->shared_from_this()] {
         self->pending.exchange(false);
         self->timer.cancel();
       });
@@ -158,5 +159,7 @@ class Subscription {
 
   std::shared_ptr<State> state_;
 };
+
+using Subscription = BasicSubscription<>;
 
 }  // namespace downlink

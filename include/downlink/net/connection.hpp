@@ -322,11 +322,15 @@ class Connection : public ShardMember,
   void session_broken(EndReason reason) override;
 
   // The application's handlers (connection_calls.hpp).
+  template <class Never = void>
   void authorize();
   void decided(Decision decision);
+  template <class Never = void>
   void answer_fallback();
+  template <class Never = void>
   void take_post();
   void post_taken(const std::exception_ptr& error, const Reply& reply);
+  template <class Never = void>
   void take_message(std::string data, bool binary);
   void message_taken(const std::exception_ptr& error, const Reply& reply);
   void make_peer(TransportKind kind, bool takes_replies);

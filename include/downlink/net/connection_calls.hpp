@@ -3,11 +3,13 @@
 #include <downlink/net/connection.hpp>
 
 /// How a connection calls the application: its authorizer, its handlers of requests and messages, and its peers. A
-/// program that sets no such handler refers to none of this.
+/// program that sets no such handler refers to none of this; what would make it compile coroutines and executors all the
+/// same are templates.
 
 namespace downlink::detail {
 
-inline void Connection::authorize() {
+template <class Never>
+void Connection::authorize() {
   if (core_->stopped.load()) return close(true);
   core_->authorizer(application_executor(shard_), http_->head,
                     [self = ConnectionRef(this)](const std::exception_ptr& error, Decision decision) {
@@ -33,7 +35,8 @@ inline void Connection::decided(Decision decision) {
   proceed();
 }
 
-inline void Connection::answer_fallback() {
+template <class Never>
+void Connection::answer_fallback() {
   if (core_->stopped.load()) return close(true);
   core_->fallback(application_executor(shard_), HttpRequest{http_->head, std::move(http_->parser.body())},
                   [self = ConnectionRef(this)](const std::exception_ptr& error, HttpResponse response) {
@@ -48,7 +51,8 @@ inline void Connection::answer_fallback() {
                   });
 }
 
-inline void Connection::take_post() {
+template <class Never>
+void Connection::take_post() {
   auto& http = *http_;
   const auto type = http.head.header("Content-Type").value_or(std::string_view{});
   const auto media = wire::trim(type.substr(0, type.find(';')));
@@ -99,7 +103,8 @@ inline void Connection::cut_peer() {
   peer_->link = nullptr;
 }
 
-inline void Connection::take_message(std::string data, bool binary) {
+template <class Never>
+void Connection::take_message(std::string data, bool binary) {
   if (!route_->inbound) return session_->end({EndReason::refused, "this channel takes no messages"});
   if (core_->stopped.load()) return close(true);
   in_handler_ = true;

@@ -151,8 +151,8 @@ inline void Connection::send_response() {
 inline void Connection::flush_response() {
   auto& outgoing = http_->outgoing;
   while (outgoing.sent < outgoing.size()) {
-    const auto buffers = outgoing.rest();
-    const IoResult written = try_write(std::span(buffers).first(std::min<std::size_t>(buffers.size(), 64)));
+    std::array<net::const_buffer, 64> room;
+    const IoResult written = try_write(outgoing.rest(room));
     if (written.state == IoResult::State::would_block) {
       wait_for(core_->options.stream.write_timeout);
       return await_writable();

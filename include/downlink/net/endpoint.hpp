@@ -43,8 +43,8 @@ class EndpointBase {
   template <class Handler>
   void on_message(std::string_view pattern, Handler handler) {
     core_->router.at(pattern).inbound = make_async_handler<Reply, Peer, Inbound>(std::move(handler));
-    core_->calls.take_post = &Connection::take_post;
-    core_->calls.take_message = &Connection::take_message;
+    core_->calls.take_post = &Connection::take_post<>;
+    core_->calls.take_message = &Connection::take_message<>;
     core_->calls.make_peer = &Connection::make_peer;
   }
 
@@ -53,7 +53,7 @@ class EndpointBase {
   template <class Authorizer>
   void authorize(Authorizer authorizer) {
     core_->authorizer = make_async_handler<Decision, const RequestHead&>(std::move(authorizer));
-    core_->calls.authorize = &Connection::authorize;
+    core_->calls.authorize = &Connection::authorize<>;
   }
 
   /// Tells of streams that open: `handler(Peer)`, and of their ends: `handler(Peer, EndReason)`.
@@ -70,7 +70,7 @@ class EndpointBase {
   template <class Handler>
   void fallback(Handler handler) {
     core_->fallback = make_async_handler<HttpResponse, HttpRequest>(std::move(handler));
-    core_->calls.fall_back = &Connection::answer_fallback;
+    core_->calls.fall_back = &Connection::answer_fallback<>;
   }
 
   /// Whether a route would serve this request. Moves nothing; safe from any thread.

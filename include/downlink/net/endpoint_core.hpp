@@ -104,11 +104,10 @@ class ShardService final : public net::execution_context::service {
 
   // The services that shards use are made first here, so that they are shut down after this one.
   explicit ShardService(net::execution_context& context) : service(context) {
-    auto& loop = static_cast<net::io_context&>(context);
-    SocketStream::Socket socket(loop.get_executor());
-    net::ip::tcp::acceptor acceptor(loop);
-    net::steady_timer timer(loop);
-    net::strand<net::io_context::executor_type> strand(loop.get_executor());
+    const auto executor = static_cast<net::io_context&>(context).get_executor();
+    const SocketStream::Socket socket(executor);
+    const Shard::Acceptor acceptor(executor);
+    const Shard::Timer timer(executor);
   }
 
   std::shared_ptr<Shard> make(net::io_context& context, bool one_thread) {

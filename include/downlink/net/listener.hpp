@@ -56,7 +56,6 @@ class Listener final : public ShardMember, public Deadline, public std::enable_s
   void expired() override { accept(); }
 
  private:
-  using Acceptor = net::basic_socket_acceptor<net::ip::tcp, Shard::Executor>;
   using Accepted = net::basic_stream_socket<net::ip::tcp, Shard::Executor>;
 
   // Without descriptors or memory, accepting pauses instead of spinning.
@@ -93,7 +92,7 @@ class Listener final : public ShardMember, public Deadline, public std::enable_s
 
   std::shared_ptr<EndpointCore> core_;
   std::shared_ptr<Shard> shard_;
-  std::optional<Acceptor> acceptor_;
+  std::optional<Shard::Acceptor> acceptor_;
   std::uint16_t port_ = 0;
 };
 

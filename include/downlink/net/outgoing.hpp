@@ -1,6 +1,8 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -23,19 +25,19 @@ struct Outgoing {
     return sum;
   }
 
-  /// What is still to be sent.
-  std::vector<net::const_buffer> rest() const {
-    std::vector<net::const_buffer> buffers;
+  /// Buffers for what is still to be sent, as far as there is room for them.
+  std::span<const net::const_buffer> rest(std::span<net::const_buffer> room) const {
     std::size_t skip = sent;
+    std::size_t count = 0;
     const auto add = [&](const char* data, std::size_t bytes) {
       const std::size_t skipped = std::min(skip, bytes);
       skip -= skipped;
-      if (skipped < bytes) buffers.emplace_back(data + skipped, bytes - skipped);
+      if (skipped < bytes && count < room.size()) room[count++] = net::const_buffer(data + skipped, bytes - skipped);
     };
     add(before.data(), before.size());
     for (const Piece& piece : pieces) add(piece.data(), piece.size());
     add(after.data(), after.size());
-    return buffers;
+    return room.first(count);
   }
 };
 

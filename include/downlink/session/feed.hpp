@@ -1,11 +1,11 @@
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <algorithm>
 #include <memory>
 #include <span>
 #include <utility>
-#include <vector>
 
 #include <downlink/asio.hpp>
 #include <downlink/channel/channel_state.hpp>
@@ -89,10 +89,11 @@ class FormFeed {
   void forget_range() { memo_fresh_ = false; }
 
   Feed& owner_;
+  std::unique_ptr<FormFeed> next_;  // the feed's next form
   const Form form_;
   const ReadLimits limits_;
   Range memo_;
-  std::vector<net::const_buffer> buffers_;
+  std::array<net::const_buffer, ReadLimits::most_pieces> buffers_;
   bool memo_fresh_ = false;
   List<Entry> idle_;      // have everything as of their last visit
   List<Entry> todo_;      // to be visited in this round
@@ -118,10 +119,12 @@ class Feed final : public ListNode, public Waker {
   bool unused() const { return entries_ == 0; }
 
   FormFeed& form(Form form, const ReadLimits& limits) {
-    for (const auto& known : forms_) {
-      if (known->form() == form) return *known;
+    auto* place = &forms_;
+    for (; *place; place = &(*place)->next_) {
+      if ((*place)->form() == form) return **place;
     }
-    return *forms_.emplace_back(std::make_unique<FormFeed>(*this, form, limits));
+    *place = std::make_unique<FormFeed>(*this, form, limits);
+    return **place;
   }
 
   void wake() noexcept override {
@@ -133,7 +136,7 @@ class Feed final : public ListNode, public Waker {
     pending_.exchange(false, std::memory_order_acq_rel);
     const bool check = look();
     bool work = false;
-    for (const auto& form : forms_) {
+    for (auto* form = forms_.get(); form; form = form->next_.get()) {
       form->forget_range();
       form->todo_.take_all(form->idle_);
       if (check) form->checking_.take_all(form->stalled_);
@@ -144,8 +147,8 @@ class Feed final : public ListNode, public Waker {
 
   /// Visits at most `count` entries, and looks at the lag of more; true while some are left.
   bool advance(std::size_t count) {
-    for (std::size_t index = 0; index < forms_.size(); ++index) {
-      FormFeed& form = *forms_[index];
+    for (auto* place = forms_.get(); place; place = place->next_.get()) {
+      FormFeed& form = *place;
       for (std::size_t looks = count * 16; looks > 0 && !form.checking_.empty(); --looks) {
         Entry& entry = form.checking_.front();
         form.stalled_.push_back(entry);
@@ -180,7 +183,7 @@ class Feed final : public ListNode, public Waker {
   FeedHost& host_;
   std::shared_ptr<ChannelState> channel_;
   std::atomic<bool> pending_{false};
-  std::vector<std::unique_ptr<FormFeed>> forms_;
+  std::unique_ptr<FormFeed> forms_;  // a list: there are few, and they stay
   std::size_t entries_ = 0;
   Position floor_ = 0;
   bool closed_ = false;
@@ -190,10 +193,10 @@ inline FormFeed::Sendable FormFeed::range(Position next) {
   if (!memo_fresh_ || memo_.from != next) {
     owner_.channel()->read(form_, next, limits_, memo_);
     memo_fresh_ = true;
-    buffers_.clear();
-    for (const Piece& piece : memo_.pieces) buffers_.emplace_back(piece.data(), piece.size());
+    std::size_t count = 0;
+    for (const Piece& piece : memo_.pieces) buffers_[count++] = net::const_buffer(piece.data(), piece.size());
   }
-  return {&memo_, buffers_};
+  return {&memo_, std::span(buffers_).first(memo_.pieces.size())};
 }
 
 inline void FormFeed::again(Entry& entry) {

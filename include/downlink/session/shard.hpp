@@ -88,6 +88,8 @@ class ShardMember : public ListNode {
 class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost {
  public:
   using Executor = net::io_context::executor_type;
+  using Timer = net::basic_waitable_timer<std::chrono::steady_clock, net::wait_traits<std::chrono::steady_clock>, Executor>;
+  using Acceptor = net::basic_socket_acceptor<net::ip::tcp, Executor>;
 
   Shard(net::io_context& context, bool one_thread)
       : executor_(context.get_executor()), one_thread_(one_thread), wheel_(std::chrono::steady_clock::now()) {
@@ -389,7 +391,6 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
 
   TimerWheel wheel_;
   List<Deadline> due_;
-  using Timer = net::basic_waitable_timer<std::chrono::steady_clock, net::wait_traits<std::chrono::steady_clock>, Executor>;
   std::optional<Timer> timer_;
   TimePoint armed_ = TimePoint::max();
 
@@ -424,8 +425,9 @@ class ShardExecutor {
   std::shared_ptr<Shard> shard_;
 };
 
-/// The executor for application code that is to run on this shard.
-inline net::any_io_executor application_executor(const std::shared_ptr<Shard>& shard) {
+/// The executor for application code that is to run on this shard. A template, because executors are slow to compile.
+template <class S>
+net::any_io_executor application_executor(const std::shared_ptr<S>& shard) {
   if (shard->one_thread()) return net::any_io_executor(shard->executor());
   return net::any_io_executor(ShardExecutor(shard));
 }

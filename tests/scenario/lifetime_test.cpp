@@ -1,0 +1,503 @@
+#include <atomic>
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <downlink/downlink.hpp>
+
+#include "support/catch.hpp"
+#include "support/loop.hpp"
+#include "support/slow_connection.hpp"
+#include "support/sse_client.hpp"
+#include "support/websocket_client.hpp"
+
+using namespace downlink;
+using namespace downlink::testing;
+using namespace std::chrono_literals;
+
+namespace {
+
+using EveryServer = Server<WebSocket, Sse, LongPolling, ShortPolling>;
+
+/// A client of each kind, and connections that are in the middle of something.
+struct Crowd {
+  explicit Crowd(std::uint16_t port)
+      : sse(port, "/c"), ws(port, "/c", WebSocketClient::v1), held(port, 20s), idle(port, 20s), half(port, 20s) {
+    sse.open();
+    ws.open();
+    held.send(request_text("GET", "/c?wait=60"));
+    idle.send(request_text("GET", "/c"));
+    idle.read_response();
+    half.send("GET /c HTT");
+  }
+  bool all_closed() {
+    return sse.connection().closed_by_peer() && ws.connection().closed_by_peer() && held.closed_by_peer() &&
+           idle.closed_by_peer() && half.closed_by_peer();
+  }
+
+  SseClient sse;
+  WebSocketClient ws;
+  Connection held;
+  Connection idle;
+  Connection half;
+};
+
+/// Whether a connection to this port is refused.
+bool refuses(std::uint16_t port) {
+  try {
+    Connection connection(port);
+    return connection.closed_by_peer(100ms);
+  } catch (const std::system_error&) {
+    return true;
+  }
+}
+
+/// Something that comes about once, on another thread.
+class Event {
+ public:
+  void set() { happened_ = true; }
+  bool happened() const { return happened_; }
+  bool wait() const {
+    return eventually([this] { return happened(); }, 20s);
+  }
+
+ private:
+  std::atomic<bool> happened_{false};
+};
+
+}  // namespace
+
+TEST_CASE("destroying a server closes its sessions, leaves its channels, and calls nobody back",
+          "[scenario][DESIGN-3.9]") {
+  const std::size_t shards = GENERATE(1, 2);
+  const bool one_thread = GENERATE(true, false);
+  const bool on_loop = GENERATE(true, false);
+  Channel channel;
+  std::atomic<int> left = 0;
+  Loop loop(shards);
+  auto server = std::make_unique<EveryServer>(loop.contexts(), ServerOptions{.endpoint = {.one_thread = one_thread}});
+  server->route("/c", channel);
+  server->on_subscribe([](Peer) {});
+  server->on_unsubscribe([&](Peer, EndReason) { ++left; });
+  server->start();
+  const auto port = server->port();
+  Crowd crowd(port);
+  REQUIRE(eventually([&] { return channel.subscriber_count() == 3; }));
+  if (on_loop) {
+    loop.run_on([&] { server.reset(); });
+  } else {
+    server.reset();
+  }
+  CHECK(crowd.all_closed());
+  CHECK(eventually([&] { return channel.subscriber_count() == 0; }));
+  CHECK(refuses(port));
+  if (on_loop && shards == 1) CHECK(left == 0);
+  CHECK(Publisher(channel).publish({.data = "still there"}));
+  // Nothing is left that keeps the loop running.
+  CHECK(loop.finish());
+}
+
+TEST_CASE("the loop may go before channels, publishers and servers", "[scenario][DESIGN-3.9]") {
+  const bool one_thread = GENERATE(true, false);
+  Channel channel;
+  const Publisher publisher(channel);
+  auto loop = std::make_unique<Loop>(2);
+  EveryServer server(loop->contexts(), {.endpoint = {.one_thread = one_thread}});
+  server.route("/c", channel);
+  std::vector<Peer> peers;
+  std::mutex mutex;
+  server.on_subscribe([&](Peer peer) {
+    const std::lock_guard guard(mutex);
+    peers.push_back(peer);
+  });
+  server.start();
+  Crowd crowd(server.port());
+  REQUIRE(eventually([&] {
+    const std::lock_guard guard(mutex);
+    return peers.size() == 2 && channel.subscriber_count() == 3;
+  }));
+  REQUIRE(publisher.publish({.data = std::string(std::size_t{4} << 20, 'x')}));
+  loop.reset();
+  CHECK(crowd.all_closed());
+  CHECK(channel.subscriber_count() == 0);
+  CHECK(publisher.publish({.data = "x"}));
+  for (const auto& peer : peers) CHECK(peer.send({.data = "x"}) == make_error_code(errc::peer_gone));
+  channel.close();
+}
+
+TEST_CASE("several loops may be destroyed in any order, with connections on their way", "[scenario][DESIGN-3.9]") {
+  const bool last_first = GENERATE(true, false);
+  const bool server_first = GENERATE(true, false);
+  Channel channel;
+  auto first = std::make_unique<net::io_context>(1);
+  auto second = std::make_unique<net::io_context>(1);
+  auto server = std::make_unique<EveryServer>(Contexts{*first, *second});
+  server->route("/c", channel);
+  server->start();
+  std::vector<Connection> clients;
+  for (int i = 0; i < 5; ++i) {
+    clients.emplace_back(server->port());
+    clients.back().send(request_text("GET", "/c", "Accept: text/event-stream\r\n"));
+  }
+  REQUIRE(eventually([&] {
+    first->poll();
+    second->poll();
+    return channel.subscriber_count() == 5;
+  }));
+  if (server_first) server.reset();
+  (last_first ? second : first).reset();
+  Publisher(channel).publish({.data = "x"});
+  if (last_first) {
+    // The loop that accepts goes on by itself.
+    if (!server_first) clients.emplace_back(server->port());
+    first->poll();
+  }
+  (last_first ? first : second).reset();
+  server.reset();
+  for (auto& client : clients) CHECK(client.closed_by_peer());
+  CHECK(channel.subscriber_count() == 0);
+}
+
+TEST_CASE("a server whose loop never ran goes without a trace", "[scenario][DESIGN-3.9]") {
+  Channel channel;
+  net::io_context io;
+  {
+    EveryServer server(io);
+    server.route("/c", channel);
+    server.start();
+    Connection waiting(server.port());
+  }
+  CHECK(channel.subscriber_count() == 0);
+}
+
+TEST_CASE("a server may be destroyed in any of its callbacks", "[scenario][DESIGN-3.9]") {
+  const bool one_thread = GENERATE(true, false);
+  enum class Where { message, awaiting, post, subscribe, unsubscribe, authorizer, fallback };
+  const auto where = GENERATE(Where::message, Where::awaiting, Where::post, Where::subscribe, Where::unsubscribe,
+                              Where::authorizer, Where::fallback);
+  Channel channel;
+  std::unique_ptr<EveryServer> server;
+  Event destroyed;
+  Loop loop;
+  const auto destroy = [&] {
+    server.reset();
+    destroyed.set();
+  };
+  server = std::make_unique<EveryServer>(loop.context(), ServerOptions{.endpoint = {.one_thread = one_thread}});
+  server->route("/c", channel);
+  switch (where) {
+    case Where::message:
+    case Where::post: server->on_message("/c", [&](Peer, Inbound) { destroy(); }); break;
+    case Where::awaiting:
+      server->on_message("/c", [&](Peer, Inbound) -> net::awaitable<void> {
+        co_await net::post(co_await net::this_coro::executor, net::use_awaitable);
+        destroy();
+      });
+      break;
+    case Where::subscribe: server->on_subscribe([&](Peer peer) {
+      if (peer.identity().path == "/c") destroy();
+    }); break;
+    case Where::unsubscribe: server->on_unsubscribe([&](Peer, EndReason) { destroy(); }); break;
+    case Where::authorizer: server->authorize([&](const RequestHead& head) {
+      if (head.header("X-Destroy")) destroy();
+      return allow();
+    }); break;
+    case Where::fallback: server->fallback([&](HttpRequest) {
+      destroy();
+      return HttpResponse{};
+    }); break;
+  }
+  server->start();
+  const auto port = server->port();
+  std::optional<Connection> watching;
+  if (where != Where::subscribe) {
+    watching.emplace(port);
+    watching->send(request_text("GET", "/c", "Accept: text/event-stream\r\n"));
+    REQUIRE(eventually([&] { return channel.subscriber_count() == 1; }));
+  }
+  Connection client(port);
+  if (where == Where::post) {
+    client.send(request_text("POST", "/c", {}, "x"));
+  } else if (where == Where::authorizer) {
+    client.send(request_text("GET", "/c", "X-Destroy: 1\r\n"));
+  } else if (where == Where::fallback) {
+    client.send(request_text("GET", "/elsewhere"));
+  } else {
+    client.send(WebSocketClient::request("/c") + client_frame(ws_text, "one") + client_frame(ws_text, "two"));
+    if (where == Where::unsubscribe) client.half_close();
+  }
+  CHECK(destroyed.wait());
+  CHECK(client.closed_by_peer());
+  if (watching) CHECK(watching->closed_by_peer());
+  CHECK(eventually([&] { return channel.subscriber_count() == 0; }));
+  CHECK(loop.finish());
+}
+
+TEST_CASE("a server may be destroyed in a callback that a round of sends makes", "[scenario][DESIGN-3.9]") {
+  Channel channel({.max_lag = 1024});
+  const Publisher publisher(channel);
+  std::unique_ptr<EveryServer> server;
+  Event destroyed;
+  Loop loop;
+  server = std::make_unique<EveryServer>(loop.context(), ServerOptions{.endpoint = {.one_thread = true}});
+  server->route("/c", channel);
+  server->on_unsubscribe([&](Peer, EndReason) {
+    server.reset();
+    destroyed.set();
+  });
+  server->start();
+  const auto port = server->port();
+  std::vector<SseClient> clients;
+  for (int i = 0; i < 20; ++i) {
+    clients.emplace_back(port, "/c");
+    clients.back().open();
+  }
+  channel.close();  // ends each stream in one round
+  CHECK(destroyed.wait());
+  for (auto& client : clients) CHECK(client.connection().closed_by_peer());
+  CHECK(channel.subscriber_count() == 0);
+  CHECK(loop.finish());
+}
+
+TEST_CASE("after close a channel publishes no more, and late clients learn of it", "[scenario][DESIGN-4]") {
+  Channel channel;
+  const Publisher publisher(channel);
+  REQUIRE(publisher.publish({.data = "last"}));
+  channel.close();
+  CHECK(publisher.publish({.data = "late"}).error() == make_error_code(errc::channel_closed));
+  CHECK(channel.closed());
+  Loop loop;
+  EveryServer server(loop.context());
+  server.route("/c", channel);
+  server.start();
+  CHECK(SseClient(server.port(), "/c").ends());
+  WebSocketClient ws(server.port(), "/c?cursor=earliest");
+  CHECK(ws.next_message().payload == "last");
+  CHECK(ws.closes().close_code() == 1000);
+  CHECK(get(server.port(), "/c?cursor=earliest").body.find("last") != std::string::npos);
+  CHECK(get(server.port(), "/c?wait=60").status == 200);
+}
+
+TEST_CASE("servers in one process share channels and nothing else", "[scenario][DESIGN-3.1]") {
+  Channel shared;
+  Channel own;
+  Loop loop(2);
+  Server<Sse> first(loop.context(0));
+  first.route("/c", shared);
+  auto second = std::make_unique<EveryServer>(loop.context(0));
+  second->route("/c", shared);
+  Server<WebSocket> third(loop.context(1), {.endpoint = {.one_thread = true}});
+  third.route("/c", shared);
+  third.route("/own", own);
+  first.start();
+  second->start();
+  third.start();
+  SseClient a(first.port(), "/c");
+  SseClient b(second->port(), "/c");
+  WebSocketClient c(third.port(), "/c", WebSocketClient::v1);
+  WebSocketClient d(third.port(), "/own", WebSocketClient::v1);
+  a.open();
+  b.open();
+  c.open();
+  d.open();
+  const auto id = Publisher(shared).publish({.data = "x"}).value().to_string();
+  CHECK(a.next_event().id == id);
+  CHECK(b.next_event().id == id);
+  CHECK(c.next_v1().id == id);
+  second.reset();
+  CHECK(b.connection().closed_by_peer());
+  const auto next = Publisher(shared).publish({.data = "y"}).value().to_string();
+  CHECK(a.next_event().id == next);
+  CHECK(c.next_v1().id == next);
+  const auto alone = Publisher(own).publish({.data = "z"}).value().to_string();
+  CHECK(d.next_v1().id == alone);
+}
+
+TEST_CASE("after a stop everything rests, and goes on after a restart", "[scenario][DESIGN-3.9]") {
+  const bool one_thread = GENERATE(true, false);
+  Channel channel;
+  const Publisher publisher(channel);
+  net::io_context io(1);
+  const auto work = net::require(io.get_executor(), net::execution::outstanding_work.tracked);
+  EveryServer server(io, {.endpoint = {.one_thread = one_thread}});
+  server.route("/c", channel);
+  server.start();
+  std::jthread first([&] { io.run(); });
+  SseClient sse(server.port(), "/c");
+  sse.open();
+  WebSocketClient ws(server.port(), "/c", WebSocketClient::v1);
+  ws.open();
+  io.stop();
+  first.join();
+  const auto id = publisher.publish({.data = "while it rests"}).value().to_string();
+  CHECK(sse.connection().wait_for_end(20ms) == Connection::End::open);
+  CHECK(sse.connection().unread().empty());
+  io.restart();
+  std::jthread second([&] { io.run(); });
+  CHECK(sse.next_event().id == id);
+  CHECK(ws.next_v1().id == id);
+  CHECK(get(server.port(), "/c").status == 200);
+  io.stop();
+}
+
+TEST_CASE("draining answers held polls, ends streams with a retry, closes WebSockets with 1001, and completes",
+          "[scenario][WIRE-9]") {
+  const std::size_t shards = GENERATE(1, 2);
+  Channel channel;
+  Event drained;
+  Loop loop(shards);
+  auto server = std::make_unique<EveryServer>(loop.contexts(), ServerOptions{.endpoint = {.stream = {.retry = 1500ms}}});
+  server->route("/c", channel);
+  server->start();
+  const auto port = server->port();
+  std::vector<std::unique_ptr<Crowd>> crowds;
+  for (int i = 0; i < 3; ++i) crowds.push_back(std::make_unique<Crowd>(port));
+  REQUIRE(eventually([&] { return channel.subscriber_count() == 9; }));
+  server->async_drain(400ms, [&] { drained.set(); });
+  for (auto& crowd : crowds) {
+    const auto answer = crowd->held.read_response();
+    CHECK(answer.status == 200);
+    CHECK(answer.header("Connection") == "close");
+    CHECK(answer.body.find("\"messages\":[]") != std::string::npos);
+    crowd->held.close();
+    CHECK(crowd->sse.ends());
+    REQUIRE(crowd->sse.rest().size() == 1);
+    CHECK(crowd->sse.rest()[0].kind == SseItem::Kind::retry);
+    CHECK(crowd->sse.rest()[0].retry >= 1500);
+    CHECK(crowd->sse.rest()[0].retry <= 3000);
+    crowd->sse.connection().close();
+    CHECK(crowd->ws.closes().close_code() == 1001);
+    CHECK(crowd->idle.closed_by_peer());
+  }
+  CHECK(refuses(port));
+  CHECK(drained.wait());
+  CHECK(channel.subscriber_count() == 0);
+  for (auto& crowd : crowds) CHECK(crowd->half.closed_by_peer());
+  server.reset();
+  CHECK(loop.finish());
+}
+
+TEST_CASE("draining with nothing connected completes at once", "[scenario][WIRE-9]") {
+  const std::size_t shards = GENERATE(1, 2);
+  Channel channel;
+  Event drained;
+  Loop loop(shards);
+  EveryServer server(loop.contexts());
+  server.route("/c", channel);
+  if (GENERATE(true, false)) server.start();
+  server.async_drain(1h, [&] { drained.set(); });
+  CHECK(drained.wait());
+  CHECK(loop.finish());
+}
+
+TEST_CASE("draining completes once all clients are gone, before its time is over", "[scenario][WIRE-9]") {
+  Channel channel;
+  Event drained;
+  Loop loop(2);
+  EveryServer server(loop.contexts());
+  server.route("/c", channel);
+  server.start();
+  SseClient sse(server.port(), "/c");
+  sse.open();
+  Connection held(server.port());
+  held.send(request_text("GET", "/c?wait=60"));
+  REQUIRE(eventually([&] { return channel.subscriber_count() == 2; }));
+  server.async_drain(1h, [&] { drained.set(); });
+  CHECK(held.read_response().status == 200);
+  held.close();
+  CHECK_FALSE(drained.happened());
+  sse.connection().close();
+  CHECK(drained.wait());
+}
+
+TEST_CASE("a request whose head has come before a drain is still answered, with Connection: close", "[scenario][WIRE-9]") {
+  Channel channel;
+  Event handling;
+  Event drained;
+  std::atomic<bool> go_on = false;
+  Loop loop;
+  EveryServer server(loop.context());
+  server.route("/c", channel);
+  server.on_message("/c", [&](Peer, Inbound) -> net::awaitable<Reply> {
+    handling.set();
+    while (!go_on) {
+      net::steady_timer timer(co_await net::this_coro::executor, 1ms);
+      co_await timer.async_wait(net::use_awaitable);
+    }
+    co_return Message{.data = "done"};
+  });
+  server.start();
+  Connection client(server.port(), 20s);
+  client.send(request_text("POST", "/c", {}, "x"));
+  REQUIRE(handling.wait());
+  server.async_drain(1h, [&] { drained.set(); });
+  loop.run_on([] {});
+  go_on = true;
+  const auto answer = client.read_response();
+  CHECK(answer.status == 202);
+  CHECK(answer.body == "done");
+  CHECK(answer.header("Connection") == "close");
+  CHECK(client.closed_by_peer());
+  client.close();
+  CHECK(drained.wait());
+}
+
+TEST_CASE("what a slow client has not taken when the drain time is over is cut off", "[scenario][WIRE-9]") {
+  Channel channel({.max_lag = std::size_t{64} << 20});
+  Event drained;
+  Loop loop;
+  EveryServer server(loop.context());
+  server.route("/c", channel);
+  server.start();
+  SseClient stuck(slow_connection(server.port()), "/c");
+  stuck.open();
+  SseClient reading(slow_connection(server.port()), "/c");
+  reading.open();
+  const auto id = Publisher(channel).publish({.data = std::string(std::size_t{2} << 20, 'x')}).value().to_string();
+  server.async_drain(500ms, [&] { drained.set(); });
+  // The message that was under way comes whole, then the end.
+  CHECK(reading.next_event().id == id);
+  CHECK(reading.ends());
+  reading.connection().close();
+  CHECK(drained.wait());
+  CHECK(eventually([&] { return channel.subscriber_count() == 0; }));
+  CHECK(stuck.connection().closed_by_peer());
+}
+
+TEST_CASE("publishing goes on from many threads while servers come and go", "[scenario][DESIGN-3.2]") {
+  Channel channel;
+  Loop loop(2);
+  std::atomic<bool> stop = false;
+  std::vector<std::jthread> publishers;
+  for (int i = 0; i < 2; ++i) {
+    publishers.emplace_back([&] {
+      const Publisher publisher(channel);
+      while (!stop) {
+        publisher.publish({.data = "x"});
+        std::this_thread::yield();
+      }
+    });
+  }
+  for (int round = 0; round < 10; ++round) {
+    EveryServer server(loop.contexts(), {.endpoint = {.one_thread = round % 2 == 0}});
+    server.route("/c", channel);
+    server.start();
+    SseClient sse(server.port(), "/c");
+    WebSocketClient ws(server.port(), "/c", WebSocketClient::v1);
+    Connection held(server.port());
+    held.send(request_text("GET", "/c?wait=60"));
+    sse.open();
+    ws.open();
+    sse.next_event();
+    ws.next_v1();
+    held.read_response();
+  }
+  stop = true;
+  publishers.clear();
+  CHECK(eventually([&] { return channel.subscriber_count() == 0; }));
+}

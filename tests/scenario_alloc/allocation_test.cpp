@@ -1,0 +1,105 @@
+// A program of its own: it replaces the global operator new.
+
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdlib>
+#include <deque>
+#include <new>
+#include <string>
+
+#include <downlink/downlink.hpp>
+
+#include "support/catch.hpp"
+#include "support/loop.hpp"
+#include "support/sse_client.hpp"
+#include "support/websocket_client.hpp"
+
+namespace {
+
+thread_local bool counts = false;
+std::atomic<std::size_t> allocations{0};
+
+void* counted(std::size_t size) {
+  if (counts) allocations.fetch_add(1, std::memory_order_relaxed);
+  if (void* memory = std::malloc(size == 0 ? 1 : size)) return memory;
+  throw std::bad_alloc();
+}
+
+}  // namespace
+
+void* operator new(std::size_t size) { return counted(size); }
+void* operator new[](std::size_t size) { return counted(size); }
+void operator delete(void* memory) noexcept { std::free(memory); }
+void operator delete[](void* memory) noexcept { std::free(memory); }
+void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+void operator delete[](void* memory, std::size_t) noexcept { std::free(memory); }
+
+using namespace downlink;
+using namespace downlink::testing;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr int warm_up = 600;
+constexpr int measured = 1000;
+
+std::string payload(int index) {
+  std::string text = std::to_string(index);
+  return "payload " + std::string(8 - text.size(), '0') + text;
+}
+
+/// Allocations on the server's thread while it publishes 1000 messages, one at a time, and delivers each to so many
+/// subscribers.
+template <class Client>
+std::size_t allocations_with(std::size_t subscribers, bool one_thread) {
+  Channel channel;
+  const Publisher publisher(channel);
+  Loop loop;
+  Server<Sse, WebSocket> server(loop.context(), {.endpoint = {.one_thread = one_thread}});
+  server.route("/c", channel);
+  server.start();
+  std::deque<Client> clients;
+  for (std::size_t i = 0; i < subscribers; ++i) {
+    if constexpr (std::is_same_v<Client, WebSocketClient>) {
+      clients.emplace_back(server.port(), "/c", i % 2 == 0 ? WebSocketClient::v1 : std::string_view());
+    } else {
+      clients.emplace_back(server.port(), "/c");
+    }
+  }
+  if (!eventually([&] { return channel.subscriber_count() == subscribers; })) throw std::runtime_error("not all came");
+  for (int i = 0; i < warm_up + measured; ++i) {
+    if (i == warm_up) {
+      loop.run_on([] {
+        allocations = 0;
+        counts = true;
+      });
+    }
+    loop.run_on([&] { publisher.publish({.data = payload(i)}); });
+    for (auto& client : clients) client.connection().read_until(payload(i));
+  }
+  loop.run_on([] { counts = false; });
+  return allocations;
+}
+
+}  // namespace
+
+TEST_CASE("delivering to a stream allocates nothing in steady state", "[scenario][DESIGN-3.6]") {
+  const bool one_thread = GENERATE(true, false);
+  SECTION("SSE") {
+    const auto few = allocations_with<SseClient>(10, one_thread);
+    const auto many = allocations_with<SseClient>(50, one_thread);
+    CHECK(many == few);
+  }
+  SECTION("WebSocket") {
+    const auto few = allocations_with<WebSocketClient>(10, one_thread);
+    const auto many = allocations_with<WebSocketClient>(50, one_thread);
+    CHECK(many == few);
+  }
+}
+
+TEST_CASE("what a message costs does not depend on whether somebody is subscribed", "[scenario][DESIGN-3.6]") {
+  // Records with their strings, segments, an id's text now and then: a handful for each message.
+  CHECK(allocations_with<SseClient>(50, true) < measured * 6);
+  CHECK(allocations_with<WebSocketClient>(50, true) < measured * 6);
+}
