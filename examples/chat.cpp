@@ -15,14 +15,19 @@
 
 constexpr std::string_view page = R"html(<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Chat</title>
-<style>body { font: 1rem/1.5 sans-serif; max-width: 40rem; margin: 1rem auto } ul { list-style: none; padding: 0 }</style>
+<style>
+  body { font: 1rem/1.5 sans-serif; max-width: 40rem; margin: 1rem auto }
+  ul { list-style: none; padding: 0 }
+</style>
 <form id="enter">
   <label>Name <input name="name" maxlength="40" required></label>
   <label>Room <input name="room" value="lobby" pattern="[\w.~\-]+" required></label>
   <label>By <select name="by"><option>WebSocket<option>SSE and POST</select></label>
   <button>Enter</button>
 </form>
-<form id="talk" hidden><input name="text" autocomplete="off" aria-label="Message" autofocus> <button>Send</button></form>
+<form id="talk" hidden>
+  <input name="text" autocomplete="off" aria-label="Message"> <button>Send</button>
+</form>
 <ul id="said" aria-live="polite"></ul>
 <script>
   const show = (event) => {

@@ -184,7 +184,7 @@ TEST_CASE("after a stream the socket comes back closed", "[scenario][DESIGN-5]")
   client.close();
   REQUIRE(served.wait_for(5s) == std::future_status::ready);
   CHECK_FALSE(std::get<0>(served.get()).is_open());
-  CHECK(test.endpoint.connection_count() == 0);
+  CHECK(eventually([&] { return test.endpoint.connection_count() == 0; }));
 }
 
 TEST_CASE("a POST whose body was read in part or whole before is taken", "[scenario][DESIGN-5]") {
@@ -197,7 +197,7 @@ TEST_CASE("a POST whose body was read in part or whole before is taken", "[scena
   });
   const std::string text = request_text("POST", "/c", {}, "hello") + request_text("GET", "/mine");
   const auto cut = static_cast<std::size_t>(GENERATE_COPY(static_cast<int>(text.find("hello")),
-                                                          static_cast<int>(text.find("lo")),
+                                                          static_cast<int>(text.find("hello") + 3),
                                                           static_cast<int>(text.find("GET")),
                                                           static_cast<int>(text.size())));
   Connection client(test.application.port());
@@ -360,8 +360,8 @@ TEST_CASE("several contexts share the connections of one server", "[scenario][DE
     streams.emplace_back(server.port());
     streams.back().send(request_text("GET", "/c", "Accept: text/event-stream\r\n"));
     streams.back().read_until("downlink.open");
-    CHECK(post(server.port(), "/c", "x").status == 202);
   }
+  for (int i = 0; i < 9; ++i) CHECK(post(server.port(), "/c", "x").status == 202);
   REQUIRE(eventually([&] { return channel.subscriber_count() == 18; }));
   Publisher(channel).publish({.data = "1"});
   for (auto& poll : polls) CHECK(PollAnswer(poll.read_response()).data == std::vector<std::string>{"1"});

@@ -55,7 +55,8 @@ class Loop {
   auto run_on(Function function, std::size_t index = 0) {
     std::packaged_task<std::invoke_result_t<Function&>()> task(std::move(function));
     auto result = task.get_future();
-    net::post(context(index), std::move(task));
+    // Asio would take the task itself for a completion token and ask it for its future.
+    net::post(context(index), [task = std::move(task)]() mutable { task(); });
     if (result.wait_for(patience) != std::future_status::ready) throw std::runtime_error("the loop does not answer");
     return result.get();
   }

@@ -149,7 +149,8 @@ class EncodedLog {
   // Adds to the range what a segment has from range.next on.
   void take(std::size_t which, const Snapshot& now, const ReadLimits& limits, Range& range) {
     const SegmentRef& segment = segments_[which];
-    Position last = std::min<Position>({segment->end(), now.head + 1, range.next + (limits.messages - range.messages)});
+    Position last = std::min<Position>(segment->end(), now.head + 1);
+    last = range.next + std::min<Position>(last - range.next, limits.messages - range.messages);
     const std::uint64_t stop = segment->begin_of(range.next) + std::uint64_t{limits.bytes - range.bytes};
     if (segment->end_of(last - 1) > stop) {
       last = segment->at_byte(static_cast<std::uint32_t>(stop), range.next, last);

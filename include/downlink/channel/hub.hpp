@@ -59,6 +59,14 @@ class Hub {
     return state_->channels.size();
   }
 
+  /// The subscribers of all its channels.
+  std::size_t subscriber_count() const {
+    const std::lock_guard guard(state_->mutex);
+    std::size_t sum = 0;
+    for (const auto& [name, channel] : state_->channels) sum += channel.subscriber_count();
+    return sum;
+  }
+
   /// Lets go of every channel whose idle time is over. `open` does a part of it each time, so calling this is only
   /// needed where channels are opened rarely and memory matters.
   void expire_idle() const {

@@ -182,10 +182,11 @@ inline void Connection::start_stream(std::string head, std::unique_ptr<StreamSes
   session_ = std::move(session);
   route_ = http->found.route;
   if (http->decision.expires_after) wait_for(*http->decision.expires_after);
-  subscribed_ = true;
   session_->open(std::move(head), shard_->feed(ChannelAccess::state(*http->channel)), http->start,
                  route_->options.start);
-  if (core_->on_subscribe && peer_ && state_ == State::streaming && !core_->stopped.load()) {
+  if (state_ != State::streaming) return;
+  subscribed_ = true;
+  if (core_->on_subscribe && peer_ && !core_->stopped.load()) {
     try {
       core_->on_subscribe(Peer(peer_));
     } catch (...) {

@@ -27,7 +27,8 @@ class Listener final : public ShardMember, public Deadline, public std::enable_s
     if (!error) acceptor_->bind(endpoint, error);
     if (!error) acceptor_->listen(options.backlog, error);
     if (error) {
-      throw system_error(error, "can't listen at " + options.address + ":" + std::to_string(options.port));
+      const std::string host = address.is_v6() ? '[' + options.address + ']' : options.address;
+      throw system_error(error, "can't listen at " + host + ":" + std::to_string(options.port));
     }
     port_ = acceptor_->local_endpoint().port();
   }

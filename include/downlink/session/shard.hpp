@@ -191,7 +191,6 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
   /// `done`.
   void drain(std::chrono::milliseconds time, std::function<void()> done) {
     if (stopped_) return done();
-    drained_ = std::move(done);
     List<ShardMember> members;
     members.take_all(members_);
     std::minstd_rand random(std::random_device{}());
@@ -201,6 +200,7 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
       members_.push_back(member);
       member.drain(std::chrono::milliseconds(random() % spread));
     }
+    drained_ = std::move(done);
     if (members_.empty()) return finish_drain();
     set(drain_end_, time);
   }

@@ -36,6 +36,7 @@ class WebSocketSession final : public StreamSession {
     StreamSession::writable();
     if (!throttled_ || queued() > 0) return;
     throttled_ = false;
+    if (paused_) return;
     std::string kept = std::exchange(kept_, {});
     read(kept);
   }
@@ -44,6 +45,7 @@ class WebSocketSession final : public StreamSession {
   void unpause() override {
     if (!paused_) return;
     paused_ = false;
+    if (throttled_) return;
     std::string kept = std::exchange(kept_, {});
     read(kept);
   }
