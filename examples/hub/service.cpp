@@ -79,8 +79,6 @@ Service::Service(const downlink::Contexts& contexts, const Options& options)
   server_.authorize([this](const downlink::RequestHead& head) { return access_.decide(head); });
   server_.on_message(
       route, [this](const downlink::Peer& from, downlink::Inbound message) { return take(from, std::move(message)); });
-  server_.on_subscribe([this](const downlink::Peer&) { ++subscribers_; });
-  server_.on_unsubscribe([this](const downlink::Peer&, downlink::EndReason) { --subscribers_; });
   server_.fallback(
       [this](const downlink::HttpRequest& request) { return answer_page(request, [this] { return metrics(); }); });
 }
@@ -127,7 +125,7 @@ downlink::Reply Service::take(const downlink::Peer& from, downlink::Inbound mess
 std::string Service::metrics() const {
   return to_prometheus({.connections = server_.connection_count(),
                         .channels = channels_.size(),
-                        .subscribers = subscribers_,
+                        .subscribers = channels_.subscriber_count(),
                         .messages_published = published_,
                         .started = started_});
 }

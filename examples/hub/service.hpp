@@ -40,7 +40,6 @@ class Service {
   const Access access_;
   const std::chrono::system_clock::time_point started_ = std::chrono::system_clock::now();
   std::atomic<std::uint64_t> published_{0};
-  std::atomic<std::size_t> subscribers_{0};
   downlink::Hub channels_;
   std::optional<downlink::Channel> telemetry_channel_;
   Telemetry telemetry_;

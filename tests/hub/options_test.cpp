@@ -297,10 +297,10 @@ TEST_CASE("the publishing token is that of subscribing unless it is given", "[hu
 
 TEST_CASE("a token that no Authorization header could carry is refused without repeating it",
           "[hub][options][wire-10]") {
-  for (const auto* value : {"", "=", "secret word", "secret=word", "s\u00e9cret", "secret\n"}) {
+  for (const auto* value : {"", "secret word", "s\u00e9cret", "secret\n"}) {
     for (const auto* option : {"--token", "--publish-token"}) {
       const auto sentence = refused({option, value});
-      CHECK(contains(sentence, std::string(option) + " takes letters, digits"));
+      CHECK(contains(sentence, std::string(option) + " takes visible ASCII"));
       CHECK_FALSE(contains(sentence, "secret"));
     }
   }

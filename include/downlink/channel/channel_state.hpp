@@ -43,16 +43,21 @@ class ChannelState {
       options_.clock = std::make_shared<Clock>();
       log_.clock = options_.clock.get();
     }
-    if (options_.max_lag == 0 || options_.max_lag_messages == 0) {
-      throw std::invalid_argument("ChannelOptions: max_lag and max_lag_messages must be above zero");
-    }
-    if (options_.history.max_age.count() < 0) {
-      throw std::invalid_argument("ChannelOptions: history.max_age must not be negative");
-    }
+    check(options_);
     last_use_ = log_.clock->now();
   }
 
   const ChannelOptions& options() const { return options_; }
+
+  /// Throws `std::invalid_argument` for options that contradict each other.
+  static void check(const ChannelOptions& options) {
+    if (options.max_lag == 0 || options.max_lag_messages == 0) {
+      throw std::invalid_argument("ChannelOptions: max_lag and max_lag_messages must be above zero");
+    }
+    if (options.history.max_age.count() < 0) {
+      throw std::invalid_argument("ChannelOptions: history.max_age must not be negative");
+    }
+  }
 
   static error_code validate(const ChannelOptions& options, const Message& message) {
     if (message.data.size() > options.max_message) return errc::message_too_large;

@@ -78,14 +78,14 @@ class EncodedLog {
     range.lost = from <= now.lost_through;
     if (range.lost) return;
     forget_before(now.retained_first);
-    while (range.next <= now.head && !full(range, limits)) {
+    Step step = Step::go_on;
+    while (step == Step::go_on && range.next <= now.head && !full(range, limits)) {
       const std::size_t found = find(range.next);
-      if (found != segments_.size() && segments_[found]->first() <= range.next) {
-        take(found, now, limits, range);
-      } else if (!encode(found, now.deaths, range)) {
-        range.next = now.head + 1;  // all that is left was superseded or has expired
-      }
+      const bool held = found != segments_.size() && segments_[found]->first() <= range.next;
+      step = held ? take(found, now, limits, range) : encode(found, now.deaths, range);
     }
+    if (step == Step::nothing_left) range.next = now.head + 1;  // what is left was superseded or has expired
+    if (step == Step::lost) range.lost = range.pieces.empty();
     range.more = range.next <= now.head;
     if (over_bound()) shed_locked();
   }
@@ -105,6 +105,17 @@ class EncodedLog {
     Position lost_through;
     Position retained_first;
     std::uint64_t deaths;
+  };
+
+  /// What to do after a part of a read.
+  enum class Step : unsigned char {
+    go_on,
+    /// No live message is left.
+    nothing_left,
+    /// The next message does not fit in any more.
+    full,
+    /// The next messages were evicted since the read began.
+    lost,
   };
 
   static constexpr std::uint32_t smallest_segment = 4 << 10;
@@ -147,7 +158,7 @@ class EncodedLog {
   }
 
   // Adds to the range what a segment has from range.next on.
-  void take(std::size_t which, const Snapshot& now, const ReadLimits& limits, Range& range) {
+  Step take(std::size_t which, const Snapshot& now, const ReadLimits& limits, Range& range) {
     const SegmentRef& segment = segments_[which];
     Position last = std::min<Position>(segment->end(), now.head + 1);
     last = range.next + std::min<Position>(last - range.next, limits.messages - range.messages);
@@ -155,27 +166,23 @@ class EncodedLog {
     if (segment->end_of(last - 1) > stop) {
       last = segment->at_byte(static_cast<std::uint32_t>(stop), range.next, last);
       if (last == range.next && range.pieces.empty()) ++last;
-      if (last == range.next) {
-        range.bytes = limits.bytes;  // the next message does not fit any more
-        return;
-      }
+      if (last == range.next) return Step::full;
     }
-    if (segment->deaths() == now.deaths) {
-      add(segment, range.next, last, range);
-      range.next = last;
-    } else {
-      take_live(which, last, limits, range);
-    }
+    if (segment->deaths() != now.deaths) return take_live(which, last, limits, range);
+    add(segment, range.next, last, range);
+    range.next = last;
+    return Step::go_on;
   }
 
   // The same where messages expired or were superseded since they were encoded: they are left out. A segment that is
   // mostly dead is dropped, so that it is made again without them.
-  void take_live(std::size_t which, Position last, const ReadLimits& limits, Range& range) {
+  Step take_live(std::size_t which, Position last, const ReadLimits& limits, Range& range) {
     const SegmentRef segment = segments_[which];
     Position living = 0;
     Position done = last;
     {
       const std::lock_guard guard(source_.mutex);
+      if (range.next <= source_.log.lost_through()) return Step::lost;
       source_.log.live_runs(range.next, last, [&](Position first, Position end) { living += end - first; });
       if (which + 1 == segments_.size() || living * 2 >= last - range.next) {
         source_.log.live_runs(range.next, last, [&](Position first, Position end) {
@@ -186,11 +193,12 @@ class EncodedLog {
           }
         });
         range.next = done;
-        return;
+        return Step::go_on;
       }
     }
     footprint_ -= segment->footprint();
     segments_.erase(segments_.begin() + static_cast<std::ptrdiff_t>(which));
+    return Step::go_on;
   }
 
   static void add(const SegmentRef& segment, Position first, Position last, Range& range) {
@@ -203,17 +211,18 @@ class EncodedLog {
   }
 
   // Encodes a bounded amount for range.next, which no segment holds: into the segment before it while there is room,
-  // else into new ones before segments_[next]. Moves range.next on to the first live message; false when none is left.
-  bool encode(std::size_t next, std::uint64_t deaths, Range& range) {
+  // else into new ones before segments_[next]. Moves range.next on to the first live message.
+  Step encode(std::size_t next, std::uint64_t deaths, Range& range) {
     const Position until = next == segments_.size() ? ~Position{0} : segments_[next]->first();
     const Position after = next == 0 ? 0 : segments_[next - 1]->end();
     records_.clear();
     {
       const std::lock_guard guard(source_.mutex);
+      if (range.next <= source_.log.lost_through()) return Step::lost;
       const Record* live = source_.log.first_live(range.next);
-      if (!live) return false;
+      if (!live) return Step::nothing_left;
       range.next = live->position;
-      if (live->position >= until) return true;
+      if (live->position >= until) return Step::go_on;
       // From the block's beginning, so that others who resume in it share the encoding.
       source_.log.collect(std::max(live->block, after), records_at_once, largest_segment, records_);
     }
@@ -232,7 +241,7 @@ class EncodedLog {
     }
     records_.clear();
     if (scratch_.capacity() > largest_segment) scratch_ = std::string();
-    return true;
+    return Step::go_on;
   }
 
   SegmentRef make_segment(Position first, std::uint64_t deaths) {

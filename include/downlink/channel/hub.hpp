@@ -29,6 +29,7 @@ class Hub {
  public:
   explicit Hub(HubOptions options = {}) : state_(std::make_shared<State>()) {
     if (options.max_channels == 0) throw std::invalid_argument("HubOptions: max_channels must be above zero");
+    detail::ChannelState::check(options.channel);
     if (!options.channel.clock) options.channel.clock = std::make_shared<Clock>();
     state_->options = std::move(options);
   }

@@ -79,7 +79,7 @@ class Log {
     record->id = id_of(record->position);
     record->published = now;
     if (record->message.time_to_live) {
-      record->expires = now + *record->message.time_to_live;
+      record->expires = later(now, *record->message.time_to_live);
       expiries_.push({record->expires, record->position});
     }
     const std::size_t size = record->message.data.size();
@@ -221,6 +221,12 @@ class Log {
     }
   };
 
+  // The sum, or the end of time where there is none.
+  static TimePoint later(TimePoint time, std::chrono::milliseconds wait) {
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(TimePoint::max() - time);
+    return wait < left ? time + wait : TimePoint::max();
+  }
+
   static constexpr std::size_t block_limit = std::size_t{64} << 10;
   static constexpr std::size_t block_messages = 256;
   static constexpr std::size_t record_cost = 16;
@@ -295,7 +301,7 @@ class Log {
       const Record* record = slot->record.get();
       const bool newest = slot->position == head_;
       const bool over = history_.messages > bound.max_messages || (history_.bytes > bound.max_bytes && !newest) ||
-                        (bound.max_age.count() > 0 && record && record->published + bound.max_age < now);
+                        (bound.max_age.count() > 0 && record && later(record->published, bound.max_age) < now);
       if (record && !over) break;
       if (record) {
         history_.remove(slot->position, record->message.data.size());
@@ -311,7 +317,8 @@ class Log {
       return;
     }
     for (auto slot = find(tail_.first); slot != slots_.end() && slot->position != head_; ++slot) {
-      if (slot->record && tail_.bytes <= options_.max_lag && tail_.messages <= options_.max_lag_messages) break;
+      // Dead ones at the front stay in the tail: who stands before them lags no more for that.
+      if (tail_.bytes <= options_.max_lag && tail_.messages <= options_.max_lag_messages) break;
       if (slot->record) tail_.remove(slot->position, slot->record->message.data.size());
       tail_.first = slot->position + 1;
     }

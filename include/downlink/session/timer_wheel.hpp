@@ -39,7 +39,7 @@ class TimerWheel {
   TimePoint set(Deadline& deadline, TimePoint now, Duration interval) {
     const auto length = static_cast<std::uint64_t>(std::max<Duration::rep>(interval.count(), 1));
     const std::uint64_t step = std::min<std::uint64_t>(std::bit_floor(std::max<std::uint64_t>(length / 8, 1)), 1024);
-    const std::uint64_t due = tick_of(now) + length;
+    const std::uint64_t due = tick_of(now + Duration(1) - TimePoint::duration(1)) + length;  // never early
     deadline.tick_ = (due + step - 1) / step * step;
     place(deadline);
     return start_ + Duration(deadline.tick_);

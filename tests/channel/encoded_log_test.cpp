@@ -1,0 +1,611 @@
+#include <downlink/channel/channel_state.hpp>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <functional>
+#include <limits>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <random>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "support/catch.hpp"
+#include "support/manual_clock.hpp"
+
+using namespace std::chrono_literals;
+using namespace downlink;
+using detail::ChannelState;
+using detail::EncodedLog;
+using detail::Form;
+using detail::form_ops;
+using detail::LockedLog;
+using detail::Log;
+using detail::Piece;
+using detail::Position;
+using detail::Range;
+using detail::ReadLimits;
+using detail::Record;
+using detail::RecordPtr;
+using std::chrono::milliseconds;
+
+namespace {
+
+constexpr std::uint64_t epoch = 7;
+constexpr std::size_t no_limit = ~std::size_t{0} >> 1;
+
+struct Plain {
+  static void encode(std::string& out, const MessageView& message) {
+    out.append(message.id).append("|").append(message.event).append("|").append(message.data).append("\n");
+  }
+};
+
+struct Wordy {
+  static void encode(std::string& out, const MessageView& message) {
+    out.append("<message size='").append(std::to_string(message.data.size())).append("' id='").append(message.id);
+    out.append(message.binary ? "' binary>" : "'>").append(message.data).append("</message>");
+  }
+};
+
+/// Calls back in the middle of encoding, which is when a publisher may be at work too.
+struct Interrupted {
+  static inline std::function<void()> meanwhile;
+
+  static void encode(std::string& out, const MessageView& message) {
+    Plain::encode(out, message);
+    if (auto call = std::exchange(meanwhile, {})) call();
+  }
+};
+
+std::vector<RecordPtr> live_records(ChannelState& state, Position from) {
+  std::vector<RecordPtr> records;
+  Position head = 0;
+  state.read_records(from, no_limit, no_limit, records, head);
+  return records;
+}
+
+std::string encoded(Form form, const Record& record) {
+  std::string text;
+  const std::string id = record.id.to_string();
+  form->encode(text, {id, record.message.event, record.message.data, record.message.binary});
+  return text;
+}
+
+/// What a reader at `from` is to get: the encodings of all live messages, one after another.
+std::string expected(ChannelState& state, Form form, Position from) {
+  std::string text;
+  for (const auto& record : live_records(state, from)) text += encoded(form, *record);
+  return text;
+}
+
+std::string bytes_of(const Range& range) {
+  std::string text;
+  for (const Piece& piece : range.pieces) text.append(piece.data(), piece.size());
+  return text;
+}
+
+/// What is wrong with a range in itself; nothing when it is as promised.
+std::string flaw(const Range& range, Position from, const ReadLimits& limits) {
+  if (range.from != from) return "it begins elsewhere";
+  if (range.lost) return range.pieces.empty() ? "" : "it is lost and has pieces";
+  std::size_t bytes = 0;
+  std::size_t messages = 0;
+  Position position = from;
+  for (const Piece& piece : range.pieces) {
+    if (piece.size() == 0) return "an empty piece";
+    if (piece.first < position || piece.last <= piece.first) return "pieces out of order";
+    if (piece.begin != piece.segment->begin_of(piece.first)) return "a piece that begins inside a message";
+    if (piece.end != piece.segment->end_of(piece.last - 1)) return "a piece that ends inside a message";
+    position = piece.last;
+    bytes += piece.size();
+    for (Position at = piece.first; at < piece.last; ++at) {
+      messages += piece.segment->begin_of(at) < piece.segment->end_of(at) ? 1 : 0;
+    }
+  }
+  if (range.next < position) return "the next position is inside it";
+  if (range.bytes != bytes) return "its bytes are not those of its pieces";
+  if (range.pieces.size() > limits.pieces) return "too many pieces";
+  if (messages > limits.messages) return "too many messages";
+  if (bytes > limits.bytes && messages > 1) return "too many bytes";
+  if (range.more && range.next == from) return "no progress";
+  return "";
+}
+
+/// Reads on from `from` until nothing is left. A flaw takes the place of the bytes.
+std::string read_all(ChannelState& state, Form form, Position from, const ReadLimits& limits = {}) {
+  std::string text;
+  Range range;
+  Position head = state.head();
+  do {
+    state.read(form, from, limits, range);
+    if (const auto wrong = flaw(range, from, limits); !wrong.empty()) return wrong;
+    if (range.lost) return "lost";
+    text += bytes_of(range);
+    from = range.next;
+  } while (range.more);
+  if (from != head + 1) return "it ends elsewhere";
+  return text;
+}
+
+/// Compares without printing megabytes.
+void require_same(const std::string& found, const std::string& wanted) {
+  if (found == wanted) return;
+  const auto at = static_cast<std::size_t>(
+      std::mismatch(found.begin(), found.end(), wanted.begin(), wanted.end()).first - found.begin());
+  const auto begin = at < 40 ? 0 : at - 40;
+  INFO("different at " << at << ", sizes " << found.size() << " and " << wanted.size());
+  CHECK(found.substr(begin, 120) == wanted.substr(begin, 120));
+  FAIL("not the same");
+}
+
+struct Fixture {
+  explicit Fixture(ChannelOptions wanted = {}) : clock(std::make_shared<testing::ManualClock>()) {
+    wanted.clock = clock;
+    if (wanted.history.max_messages == 1000) wanted.history.max_messages = 100'000;
+    state.emplace(std::move(wanted), epoch);
+  }
+  void publish(std::string data, std::optional<std::string> key = {}, std::optional<milliseconds> ttl = {}) {
+    REQUIRE(state->append({.data = std::move(data), .key = std::move(key), .time_to_live = ttl}));
+  }
+  void publish_many(int count, std::size_t size = 20) {
+    for (; count > 0; --count) publish(std::string(size, static_cast<char>('a' + count % 26)));
+  }
+  void check(Form form, Position from, const ReadLimits& limits = {}) {
+    require_same(read_all(*state, form, from, limits), expected(*state, form, from));
+  }
+
+  std::shared_ptr<testing::ManualClock> clock;
+  std::optional<ChannelState> state;
+};
+
+const Form plain = &form_ops<Plain>;
+const Form wordy = &form_ops<Wordy>;
+
+}  // namespace
+
+TEST_CASE("a range is the encodings of the messages from its start on", "[channel][DESIGN-1]") {
+  Fixture f;
+  f.publish("one");
+  f.publish("two");
+  Range range;
+  f.state->read(plain, 1, {}, range);
+  CHECK(bytes_of(range) == "7-1||one\n7-2||two\n");
+  CHECK(flaw(range, 1, {}) == "");
+  CHECK(range.next == 3);
+  CHECK(range.pieces.size() == 1);
+  CHECK_FALSE(range.more);
+  f.state->read(plain, 2, {}, range);
+  CHECK(bytes_of(range) == "7-2||two\n");
+  f.state->read(wordy, 2, {}, range);
+  CHECK(bytes_of(range) == "<message size='3' id='7-2'>two</message>");
+}
+
+TEST_CASE("a reader that has everything gets nothing and stays where it is", "[channel][DESIGN-1]") {
+  Fixture f;
+  Range range;
+  f.state->read(plain, 1, {}, range);
+  CHECK(range.pieces.empty());
+  CHECK(range.next == 1);
+  CHECK_FALSE(range.more);
+  f.publish("one");
+  f.state->read(plain, 2, {}, range);
+  CHECK(range.pieces.empty());
+  CHECK(range.next == 2);
+}
+
+TEST_CASE("the limits cut a range between messages and say that more follows", "[channel][DESIGN-3.7]") {
+  Fixture f;
+  f.publish_many(500, 300);
+  Range range;
+  const std::size_t one = encoded(plain, *live_records(*f.state, 1).front()).size();
+  f.state->read(plain, 1, {.bytes = 3 * one + 5}, range);
+  CHECK(range.next == 4);
+  CHECK(range.more);
+  CHECK(range.bytes == 3 * one);
+  f.state->read(plain, 1, {.bytes = 1}, range);
+  CHECK(range.next == 2);
+  CHECK(range.bytes == one);
+  f.state->read(plain, 1, {.messages = 7}, range);
+  CHECK(range.next == 8);
+  CHECK(range.more);
+  f.state->read(plain, 1, {.messages = 500}, range);
+  CHECK(range.next == 501);
+  CHECK_FALSE(range.more);
+  f.state->read(plain, 1, {.pieces = 2}, range);
+  CHECK(range.pieces.size() == 2);
+  CHECK(range.more);
+}
+
+TEST_CASE("a range that its byte limit cuts counts the bytes of its pieces alone", "[channel][DESIGN-1]") {
+  Fixture f;
+  f.publish_many(3000, 100);
+  for (const std::size_t bytes : {100'000u, 130'001u, 262'144u}) {
+    Range range;
+    f.state->read(plain, 1, {.bytes = bytes}, range);
+    CHECK(range.more);
+    CHECK(range.bytes == bytes_of(range).size());
+  }
+}
+
+TEST_CASE("ranges join to exactly the messages whatever the limits and the start", "[channel][DESIGN-1]") {
+  Fixture f;
+  std::mt19937 random(10);
+  for (int i = 0; i < 1500; ++i) f.publish(std::string(random() % 400, 'x'));
+  const ReadLimits all[] = {{},
+                            {.bytes = 1},
+                            {.bytes = 1000},
+                            {.bytes = 70'000},
+                            {.messages = 1},
+                            {.messages = 97},
+                            {.pieces = 1},
+                            {.bytes = 5000, .messages = 11, .pieces = 2},
+                            {.bytes = std::numeric_limits<std::size_t>::max(),
+                             .messages = std::numeric_limits<std::size_t>::max(),
+                             .pieces = std::numeric_limits<std::size_t>::max()}};
+  for (const auto& limits : all) {
+    CAPTURE(limits.bytes, limits.messages, limits.pieces);
+    for (const Position from : {Position{1}, Position{2}, Position{700}, Position{1499}, Position{1500}}) {
+      f.check(plain, from, limits);
+    }
+  }
+}
+
+TEST_CASE("the first reader may stand anywhere: whoever comes before it misses nothing", "[channel][WIRE-1]") {
+  for (const Position first : {Position{1}, Position{200}, Position{256}, Position{257}, Position{258}, Position{299}}) {
+    CAPTURE(first);
+    Fixture f;
+    f.publish_many(300);
+    f.check(plain, first);
+    f.check(plain, 1);
+    f.check(plain, first);
+  }
+}
+
+TEST_CASE("a reader of the newest does not hide what nobody has read before it", "[channel][WIRE-1]") {
+  for (const int before : {1, 250, 5000}) {
+    CAPTURE(before);
+    Fixture f;
+    f.publish_many(before);
+    f.check(plain, 1);
+    f.publish_many(600);
+    const Position unread = static_cast<Position>(before) + 1;
+    f.check(plain, unread + 590);
+    f.check(plain, unread);
+    f.check(plain, 1);
+  }
+}
+
+TEST_CASE("messages beyond a segment's size come whole, among small ones", "[channel][DESIGN-1]") {
+  Fixture f;
+  for (const std::size_t size : {10u, 65'000u, 65'536u, 20u, 300'000u, 0u, 70'000u, 4096u, 30u, 1'000'000u, 5u}) {
+    f.publish(std::string(size, static_cast<char>('a' + size % 26)));
+    f.check(plain, f.state->head());
+    f.check(plain, 1);
+  }
+  for (Position from = 1; from <= f.state->head(); ++from) f.check(wordy, from, {.bytes = 100'000});
+}
+
+TEST_CASE("encodings that were made stay, as messages come", "[channel][DESIGN-1]") {
+  Fixture f;
+  f.publish("one");
+  Range before;
+  f.state->read(plain, 1, {}, before);
+  const char* data = before.pieces.front().data();
+  f.publish("two");
+  Range after;
+  f.state->read(plain, 1, {}, after);
+  CHECK(after.pieces.front().data() == data);
+  CHECK(bytes_of(before) == "7-1||one\n");
+}
+
+TEST_CASE("superseded and expired messages are left out of what was encoded already", "[channel][WIRE-1]") {
+  Fixture f;
+  f.publish("1");
+  f.publish("2", "k");
+  f.publish("3");
+  f.publish("4", {}, 10ms);
+  f.publish("5");
+  f.check(plain, 1);
+  f.publish("6", "k");
+  f.clock->move(10ms);
+  Range range;
+  f.state->read(plain, 1, {}, range);
+  CHECK(bytes_of(range) == "7-1||1\n7-3||3\n7-5||5\n7-6||6\n");
+  f.check(plain, 2);
+  f.check(plain, 4);
+  f.check(plain, 1, {.pieces = 1});
+  f.check(plain, 1, {.messages = 1});
+  f.check(plain, 1, {.bytes = 1});
+}
+
+TEST_CASE("a segment whose messages are mostly dead is made again without them", "[channel][DESIGN-1]") {
+  Fixture f;
+  for (int i = 0; i < 4000; ++i) f.publish(std::string(50, 'x'), i % 10 ? std::optional("k" + std::to_string(i)) : std::nullopt);
+  f.check(plain, 1);
+  for (int i = 0; i < 3000; ++i) {
+    if (i % 10) f.publish("new", "k" + std::to_string(i));
+  }
+  Range range;
+  f.state->read(plain, 1, {.bytes = no_limit, .pieces = 5000}, range);
+  // The living of the first 3000 places, none of which has a living neighbour, stand side by side again.
+  CHECK(range.pieces.size() < 100);
+  f.check(plain, 1);
+  f.check(wordy, 1);
+  f.check(plain, 1717);
+}
+
+TEST_CASE("when all that is left is dead, a reader goes on behind it", "[channel][WIRE-1]") {
+  Fixture f;
+  f.publish_many(3);
+  for (int i = 0; i < 300; ++i) f.publish("x", {}, 5ms);
+  f.check(plain, 1);
+  f.clock->move(5ms);
+  Range range;
+  f.state->read(plain, 4, {}, range);
+  CHECK(range.pieces.empty());
+  CHECK_FALSE(range.more);
+  f.check(plain, 1);
+  f.publish("after");
+  f.check(plain, 4);
+  f.check(plain, 1);
+}
+
+TEST_CASE("the message that a byte belongs to is found, for what was sent in part", "[channel][DESIGN-3.4]") {
+  Fixture f;
+  std::mt19937 random(11);
+  for (int i = 0; i < 100; ++i) f.publish(std::string(random() % 60, 'x'), i % 3 ? std::nullopt : std::optional("key"));
+  Range range;
+  f.state->read(plain, 1, {}, range);
+  for (const Piece& piece : range.pieces) {
+    Position at = piece.first;
+    for (std::uint32_t byte = piece.begin; byte < piece.end; ++byte) {
+      while (byte >= piece.segment->end_of(at)) ++at;
+      if (piece.segment->at_byte(byte, piece.first, piece.last) != at) FAIL("byte " << byte);
+      if (byte < piece.segment->begin_of(at)) FAIL("byte " << byte << " is before its message");
+    }
+  }
+}
+
+TEST_CASE("a reader whose next message was evicted is told so and gets nothing", "[channel][WIRE-1]") {
+  Fixture f({.history = {.max_messages = 10}});
+  f.publish_many(10);
+  f.check(plain, 1);
+  f.publish("eleven");
+  Range range;
+  f.state->read(plain, 1, {}, range);
+  CHECK(range.lost);
+  CHECK(range.pieces.empty());
+  CHECK(f.state->resume_earliest() == 2);
+  f.check(plain, 2);
+  f.state->read(wordy, 1, {}, range);
+  CHECK(range.lost);
+}
+
+TEST_CASE("what was read stays readable after it was evicted", "[channel][DESIGN-3.4]") {
+  Fixture f({.history = {.max_messages = 10}, .max_encoded = 1});
+  f.publish_many(10);
+  const std::string wanted = expected(*f.state, plain, 1);
+  Range range;
+  f.state->read(plain, 1, {}, range);
+  f.publish_many(5000);
+  f.check(plain, f.state->resume_earliest());
+  CHECK(bytes_of(range) == wanted);
+  f.state.reset();
+  CHECK(bytes_of(range) == wanted);
+}
+
+TEST_CASE("what is evicted while a range is being encoded is not passed over in silence", "[channel][WIRE-1]") {
+  Fixture f({.history = {.max_messages = 400}});
+  f.publish_many(400);
+  const std::string first = expected(*f.state, plain, 1);
+  // The first messages are being encoded when the history moves on beyond all of them.
+  Interrupted::meanwhile = [&] { f.publish_many(400); };
+  Range range;
+  f.state->read(&form_ops<Interrupted>, 1, {}, range);
+  if (!range.lost) {
+    // What was read in time is a beginning of what was there, and the next read tells of the loss.
+    const std::string found = bytes_of(range);
+    CHECK(first.compare(0, found.size(), found) == 0);
+    const auto ended = static_cast<Position>(std::count(found.begin(), found.end(), '\n'));
+    CHECK(range.next == 1 + ended);
+    f.state->read(&form_ops<Interrupted>, range.next, {}, range);
+    CHECK(range.lost);
+  }
+}
+
+TEST_CASE("a jump is a loss for who stands before it, and a start for who comes after", "[channel][DESIGN-7]") {
+  Fixture f;
+  f.publish_many(5);
+  f.check(plain, 1);
+  for (const MessageId id : {MessageId{epoch, 100}, MessageId{epoch + 1, 1}, MessageId{epoch + 1, 3'000'000'000}}) {
+    const Position standing = f.state->head() + 1;
+    REQUIRE(f.state->append({.data = "jumped"}, &id));
+    Range range;
+    f.state->read(plain, standing, {}, range);
+    CHECK(range.lost);
+    f.publish("next");
+    const Position resumed = f.state->resume_earliest();
+    CHECK(resumed == f.state->head() - 1);
+    const std::string text = id.to_string() + "||jumped\n" + MessageId{id.epoch, id.offset + 1}.to_string() + "||next\n";
+    CHECK(read_all(*f.state, plain, resumed) == text);
+  }
+}
+
+TEST_CASE("a tiny cache changes nothing but the work", "[channel][DESIGN-3.5]") {
+  Fixture f({.max_encoded = 1});
+  std::mt19937 random(12);
+  for (int i = 0; i < 800; ++i) f.publish(std::string(random() % 600, 'x'));
+  for (int i = 0; i < 30; ++i) {
+    const Position from = 1 + random() % 800;
+    f.check(i % 2 ? plain : wordy, from, {.bytes = 1 + random() % 50'000, .messages = 1 + random() % 400});
+  }
+}
+
+TEST_CASE("the cache keeps to its bound", "[channel][DESIGN-3.5]") {
+  ChannelOptions options{.history = {.max_messages = 100'000}};
+  Clock clock;
+  std::atomic<std::size_t> footprint{0};
+  LockedLog source{{}, Log(options, epoch), &clock};
+  const std::size_t bound = 300'000;
+  EncodedLog encoded_log(plain, source, footprint, bound);
+  std::vector<RecordPtr> evicted;
+  std::mt19937 random(13);
+  for (int i = 0; i < 20'000; ++i) {
+    auto record = std::make_shared<Record>();
+    record->message.data = std::string(random() % 300, 'x');
+    source.log.append(std::move(record), {}, evicted);
+  }
+  Range range;
+  std::size_t most = 0;
+  for (Position from = 1; from <= 20'000; from = range.next) {
+    encoded_log.read(from, {}, range);
+    most = std::max(most, footprint.load());
+    if (footprint > bound) FAIL(footprint.load() << " bytes behind " << from);
+  }
+  CHECK(most > bound / 2);
+  for (int i = 0; i < 200; ++i) {
+    encoded_log.read(1 + random() % 20'000, {.bytes = 1 + random() % 300'000}, range);
+    if (footprint > bound) FAIL(footprint.load() << " bytes");
+  }
+  // The form in use keeps its newest segment, whatever the bound.
+  EncodedLog other(wordy, source, footprint, 1);
+  other.read(20'000, {}, range);
+  CHECK(bytes_of(range).size() > 0);
+}
+
+TEST_CASE("encodings go when their messages have gone", "[channel][DESIGN-3.5]") {
+  ChannelOptions options{.history = {.max_messages = 10}};
+  Clock clock;
+  std::atomic<std::size_t> footprint{0};
+  LockedLog source{{}, Log(options, epoch), &clock};
+  EncodedLog encoded_log(plain, source, footprint, std::size_t{1} << 30);
+  std::vector<RecordPtr> evicted;
+  Range range;
+  for (Position position = 1; position <= 20'000; ++position) {
+    auto record = std::make_shared<Record>();
+    record->message.data = std::string(200, 'x');
+    source.log.append(std::move(record), {}, evicted);
+    encoded_log.read(position, {}, range);
+    if (range.lost || range.next != position + 1) FAIL("at " << position);
+  }
+  // The segment being written and the one before it.
+  CHECK(footprint < 200'000);
+}
+
+TEST_CASE("random reads of a random log join to its live messages", "[channel][DESIGN-1][WIRE-1]") {
+  for (unsigned seed = 1; seed <= 40; ++seed) {
+    CAPTURE(seed);
+    std::mt19937 random(seed);
+    const auto below = [&](std::size_t bound) { return random() % bound; };
+    Fixture f({.history = {.max_messages = below(2) ? 50 + below(500) : 50'000},
+               .max_encoded = below(3) == 0 ? 1 : 10'000 + below(500'000)});
+    const bool keyed = below(2) == 0;
+    const bool mortal = below(2) == 0;
+    const bool large = below(4) == 0;
+    for (int step = 0; step < 60; ++step) {
+      for (auto count = below(below(4) ? 20 : 400); count > 0; --count) {
+        std::optional<std::string> key;
+        if (keyed && below(4)) key = std::to_string(below(60));
+        std::optional<milliseconds> ttl;
+        if (mortal && below(2)) ttl = milliseconds(below(50));
+        f.publish(std::string(large && below(40) == 0 ? below(150'000) : below(200), 'x'), key, ttl);
+      }
+      f.clock->move(milliseconds(below(20)));
+      if (below(50) == 0) {
+        const MessageId next = f.state->id_of(f.state->head());
+        const MessageId jump{next.epoch, next.offset + 1 + below(300)};
+        REQUIRE(f.state->append({.data = "jumped"}, &jump));
+      }
+      ReadLimits limits;
+      if (below(2)) limits.bytes = 1 + below(below(2) ? 2000 : 200'000);
+      if (below(3) == 0) limits.messages = 1 + below(100);
+      if (below(3) == 0) limits.pieces = 1 + below(6);
+      const Position oldest = f.state->resume_earliest();
+      const Position from = oldest + below(f.state->head() + 2 - oldest);
+      CAPTURE(step, from, limits.bytes, limits.messages, limits.pieces);
+      f.check(below(3) ? plain : wordy, from, limits);
+    }
+  }
+}
+
+// --- threads ------------------------------------------------------------------------------------------------------
+
+namespace {
+
+/// Lets a thread wait for news of a channel.
+class News final : public detail::Waker {
+ public:
+  explicit News(ChannelState& state) : state_(state) { state_.add_waker(*this); }
+  ~News() { state_.remove_waker(*this); }
+  void wake() noexcept override {
+    const std::lock_guard guard(mutex_);
+    fresh_ = true;
+    came_.notify_one();
+  }
+  bool wait() {
+    std::unique_lock guard(mutex_);
+    const bool came = came_.wait_for(guard, 10s, [this] { return fresh_; });
+    fresh_ = false;
+    return came;
+  }
+
+ private:
+  ChannelState& state_;
+  std::mutex mutex_;
+  std::condition_variable came_;
+  bool fresh_ = false;
+};
+
+/// Follows a channel to its close; nothing when each message came once and in order.
+std::string follow(ChannelState& state, Form form, std::uint64_t last) {
+  News news(state);
+  const auto attached = state.attach({StartRequest::Kind::latest, {}, 0}, DefaultStart::latest);
+  Position next = attached.start.next;
+  std::uint64_t offset = state.id_of(next - 1).offset;
+  std::string wrong;
+  Range range;
+  while (wrong.empty() && offset < last) {
+    state.read(form, next, {.bytes = 30'000}, range);
+    if (range.lost) wrong = "lost at " + std::to_string(next);
+    std::string_view text;
+    const std::string bytes = bytes_of(range);
+    for (text = bytes; !text.empty() && wrong.empty();) {
+      const std::string start = MessageId{epoch, ++offset}.to_string() + "||";
+      const auto end = text.find('\n');
+      if (!text.starts_with(start) || end == text.npos) wrong = "not " + start;
+      text.remove_prefix(std::min(text.size(), end + 1));
+    }
+    next = range.next;
+    if (wrong.empty() && offset < last && !range.more && state.head() < next && !news.wait()) wrong = "no news";
+  }
+  state.detach();
+  return wrong;
+}
+
+}  // namespace
+
+TEST_CASE("two threads that read one form while another publishes get each message once, in order",
+          "[channel][threads][DESIGN-3.2][DESIGN-3.3]") {
+  constexpr std::uint64_t count = 20'000;
+  ChannelOptions options{.history = {.max_messages = 1},
+                         .max_lag = std::size_t{1} << 30,
+                         .max_lag_messages = std::size_t{1} << 30,
+                         .max_encoded = 200'000};
+  ChannelState state(options, epoch);
+  std::string wrong[3];
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 3; ++i) {
+    // The third one has a form of its own, so that the forms' sheds meet.
+    threads.emplace_back([&, i] { wrong[i] = follow(state, i == 2 ? &form_ops<Interrupted> : plain, count); });
+  }
+  for (std::uint64_t i = 0; i < count; ++i) state.append({.data = std::string(i % 100, 'x')});
+  for (auto& thread : threads) thread.join();
+  for (const auto& text : wrong) CHECK(text == "");
+  CHECK(state.subscribers() == 0);
+}
