@@ -165,6 +165,64 @@ TEST_CASE("a handler that asks for what comes next is not called inside of itsel
   CHECK_FALSE(asking.inside);
 }
 
+TEST_CASE("a handler is called on its own executor, whether it had to wait or not", "[channel][DESIGN-4]") {
+  const Channel channel;
+  net::io_context context;
+  net::io_context other;
+  Subscription subscription(context.get_executor(), channel);
+  const auto turn = [](net::io_context& loop) {
+    loop.restart();
+    loop.poll();
+  };
+  for (const bool waits : {false, true, true, false}) {
+    CAPTURE(waits);
+    std::optional<bool> in_place;
+    const auto handler = [&](error_code, Batch) { in_place = other.get_executor().running_in_this_thread(); };
+    if (!waits) publish(channel, "x");
+    subscription.async_next(net::bind_executor(other.get_executor(), handler));
+    for (int i = 0; i < 3; ++i) {
+      turn(context);
+      turn(other);
+    }
+    if (waits) {
+      CHECK_FALSE(in_place);
+      publish(channel, "x");
+    }
+    for (int i = 0; i < 3; ++i) {
+      turn(context);
+      turn(other);
+    }
+    CHECK(in_place == true);
+  }
+}
+
+TEST_CASE("a subscription reads on its own executor, where wake-ups come too", "[channel][DESIGN-2]") {
+  // Elsewhere a wake-up could come between reading nothing and waiting, and be lost.
+  struct Watching final : Clock {
+    TimePoint now() const noexcept override {
+      if (context && !context->get_executor().running_in_this_thread()) elsewhere = true;
+      return Clock::now();
+    }
+    net::io_context* context = nullptr;
+    mutable bool elsewhere = false;
+  };
+  const auto clock = std::make_shared<Watching>();
+  const Channel channel({.clock = clock});
+  net::io_context context;
+  net::io_context other;
+  Subscription subscription(context.get_executor(), channel);
+  subscription.async_next(net::bind_executor(other.get_executor(), [](error_code, Batch) {}));
+  clock->context = &context;
+  for (int i = 0; i < 3; ++i) {
+    for (auto* loop : {&context, &other}) {
+      loop->restart();
+      loop->poll();
+    }
+  }
+  clock->context = nullptr;
+  CHECK_FALSE(clock->elsewhere);
+}
+
 TEST_CASE("a batch is bounded in messages and in bytes", "[channel][DESIGN-3.5]") {
   const Channel channel;
   for (int i = 0; i < 7; ++i) publish(channel, std::string(100, 'x'));
@@ -479,16 +537,20 @@ TEST_CASE("a burst from another thread reaches a subscriber within max_lag whole
 
 namespace {
 
-/// Runs `publish` on a thread of its own at the same moment as `subscribe` on this one, over and over.
+/// Runs `publish` on a thread of its own at the same moment as `subscribe` on this one, or up to 100 us later, over and
+/// over: it meets every step of the other one.
 template <class Publish, class Subscribe>
 void at_the_same_time(int rounds, Publish&& publish, Subscribe&& subscribe) {
   const auto end = std::chrono::steady_clock::now() + 2s;
   std::atomic<bool> over{false};
   std::barrier start(2);
   std::thread publishing([&] {
-    for (;;) {
+    for (int round = 0;; ++round) {
       start.arrive_and_wait();
       if (over) return;
+      const auto moment = std::chrono::steady_clock::now() + std::chrono::microseconds(round * 7 % 100);
+      while (std::chrono::steady_clock::now() < moment) {
+      }
       publish();
       start.arrive_and_wait();
     }

@@ -456,8 +456,8 @@ TEST_CASE("a drain lets a slow client finish the message that it has begun", "[s
   server.start();
   SseClient reading(slow_connection(server.port()), "/c");
   reading.open();
-  const auto id = Publisher(channel).publish({.data = std::string(std::size_t{2} << 20, 'x')}).value().to_string();
-  server.async_drain(4s, [&] { drained.set(); });
+  const auto id = Publisher(channel).publish({.data = std::string(std::size_t{1} << 20, 'x')}).value().to_string();
+  server.async_drain(6s, [&] { drained.set(); });
   CHECK(reading.next_event().id == id);
   CHECK(reading.ends());
   reading.connection().close();

@@ -28,14 +28,19 @@ class Publisher {
         [state = state_](auto handler, Message taken) {
           const auto& options = state->options();
           if (options.engine) {
-            if (const auto bad = detail::ChannelState::validate(options, taken)) {
-              return complete(std::move(handler), bad, {});
-            }
-            // std::function needs a copyable target, completion handlers are only movable.
+            auto bad = detail::ChannelState::validate(options, taken);
+            if (state->closed()) bad = errc::channel_closed;
+            if (bad) return complete(std::move(handler), bad, {});
+            // std::function needs a copyable target, completion handlers are only movable. The handler's loop has
+            // something to do until the engine answers.
+            auto work = net::make_work_guard(net::get_associated_executor(handler));
             auto shared = std::make_shared<decltype(handler)>(std::move(handler));
-            options.engine->async_publish(std::move(taken), [shared](error_code error, MessageId id) {
-              complete(std::move(*shared), error, id);
-            });
+            options.engine->async_publish(
+                std::move(taken), [shared, work = std::make_shared<decltype(work)>(std::move(work))](
+                                      error_code error, MessageId id) {
+                  complete(std::move(*shared), error, id);
+                  work->reset();
+                });
             return;
           }
           const auto published = state->append(std::move(taken));

@@ -67,6 +67,7 @@ class BasicSubscription {
     state_->channel->remove_waker(*state_);
     state_->channel->detach();
     state_->gone.store(true);
+    state_->wake();  // whoever waits is told
   }
 
   /// Completes with `void(error_code, Batch)` as soon as there is something. After the channel's last message:
@@ -145,7 +146,7 @@ class BasicSubscription {
       if (step == starting) {
         step = waiting;
         auto& strand = state->strand;
-        net::dispatch(strand, std::move(self));
+        net::post(strand, std::move(self));
         return;
       }
       error_code error;
