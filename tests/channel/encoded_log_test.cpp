@@ -257,7 +257,8 @@ TEST_CASE("ranges join to exactly the messages whatever the limits and the start
 }
 
 TEST_CASE("the first reader may stand anywhere: whoever comes before it misses nothing", "[channel][WIRE-1]") {
-  for (const Position first : {Position{1}, Position{200}, Position{256}, Position{257}, Position{258}, Position{299}}) {
+  for (const Position first :
+       {Position{1}, Position{200}, Position{256}, Position{257}, Position{258}, Position{299}}) {
     CAPTURE(first);
     Fixture f;
     f.publish_many(300);
@@ -326,7 +327,8 @@ TEST_CASE("superseded and expired messages are left out of what was encoded alre
 
 TEST_CASE("a segment whose messages are mostly dead is made again without them", "[channel][DESIGN-1]") {
   Fixture f;
-  for (int i = 0; i < 4000; ++i) f.publish(std::string(50, 'x'), i % 10 ? std::optional("k" + std::to_string(i)) : std::nullopt);
+  for (int i = 0; i < 4000; ++i)
+    f.publish(std::string(50, 'x'), i % 10 ? std::optional("k" + std::to_string(i)) : std::nullopt);
   f.check(plain, 1);
   for (int i = 0; i < 3000; ++i) {
     if (i % 10) f.publish("new", "k" + std::to_string(i));
@@ -432,7 +434,8 @@ TEST_CASE("a jump is a loss for who stands before it, and a start for who comes 
     f.publish("next");
     const Position resumed = f.state->resume_earliest();
     CHECK(resumed == f.state->head() - 1);
-    const std::string text = id.to_string() + "||jumped\n" + MessageId{id.epoch, id.offset + 1}.to_string() + "||next\n";
+    const std::string text =
+        id.to_string() + "||jumped\n" + MessageId{id.epoch, id.offset + 1}.to_string() + "||next\n";
     CHECK(read_all(*f.state, plain, resumed) == text);
   }
 }

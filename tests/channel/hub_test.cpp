@@ -42,8 +42,8 @@ TEST_CASE("a channel's name is 1 to 128 of the characters that a path segment ha
     CHECK(Hub::valid_name(name));
   }
   CHECK(Hub::valid_name(std::string(128, 'a')));
-  for (const std::string name : {"", ".", "..", " ", "a b", "a/b", "a%20", "a\n", "\xc3\xa9", "a?b", "a#b", "a:b", "a+b",
-                                 "a,b", "a@b", "*", "[", "`", "{", "/"}) {
+  for (const std::string name : {"",    ".",   "..",  " ",   "a b", "a/b", "a%20", "a\n", "\xc3\xa9", "a?b",
+                                 "a#b", "a:b", "a+b", "a,b", "a@b", "*",   "[",    "`",   "{",        "/"}) {
     CAPTURE(name);
     CHECK_FALSE(Hub::valid_name(name));
   }

@@ -22,9 +22,9 @@
 
 using namespace std::chrono_literals;
 using namespace downlink;
-using downlink::testing::patience;
 using detail::Position;
 using detail::RecordPtr;
+using downlink::testing::patience;
 
 namespace {
 
@@ -51,8 +51,9 @@ class SlowEngine final : public Engine {
 
 /// Completes on `context`, into `outcome`.
 auto into(std::optional<Outcome>& outcome, net::io_context& context) {
-  return net::bind_executor(context.get_executor(),
-                            [&outcome](error_code error, MessageId id) { outcome = Outcome{error, id}; });
+  return net::bind_executor(context.get_executor(), [&outcome](error_code error, MessageId id) {
+    outcome = Outcome{error, id};
+  });
 }
 
 std::vector<RecordPtr> records(const Channel& channel) {
@@ -95,8 +96,8 @@ TEST_CASE("the event `message` is the default event", "[channel][WIRE-4]") {
 TEST_CASE("event names that the wire can't carry are refused", "[channel][WIRE-4]") {
   const Channel channel;
   const Publisher publisher(channel);
-  for (const std::string name : {"a\nb", "a\rb", "\n", "downlink.gap", "downlink.", "x;base64", ";base64", "\xff",
-                                 "\xc3", "\xed\xa0\x80"}) {
+  for (const std::string name :
+       {"a\nb", "a\rb", "\n", "downlink.gap", "downlink.", "x;base64", ";base64", "\xff", "\xc3", "\xed\xa0\x80"}) {
     CAPTURE(name);
     CHECK(publisher.publish({.event = name}).error() == failure(errc::bad_event_name));
   }
@@ -124,8 +125,7 @@ TEST_CASE("a payload may be as large as the channel's limit and no larger", "[ch
   const Publisher publisher(channel);
   CHECK(publisher.publish({.data = std::string(100, 'x')}));
   CHECK(publisher.publish({.data = std::string(101, 'x')}).error() == failure(errc::message_too_large));
-  CHECK(publisher.publish({.data = std::string(101, 'x'), .binary = true}).error() ==
-        failure(errc::message_too_large));
+  CHECK(publisher.publish({.data = std::string(101, 'x'), .binary = true}).error() == failure(errc::message_too_large));
 }
 
 TEST_CASE("a refused message takes no offset", "[channel][DESIGN-3.3]") {

@@ -471,7 +471,9 @@ TEST_CASE("run returns when nothing is left to do", "[scenario][DESIGN-3.1]") {
     client.send(request_text("GET", "/c", GENERATE("Prefer: wait=60\r\n", "Accept: text/event-stream\r\n", "")));
     endpoint.adopt(pair[1], AF_UNIX, "");
     const auto deadline = std::chrono::steady_clock::now() + 5s;
+    io.restart();
     while (channel.subscriber_count() < 1 && std::chrono::steady_clock::now() < deadline) io.run_one_for(100ms);
+    REQUIRE(channel.subscriber_count() == 1);
     client.close();
     CHECK(runs_out());
     CHECK(endpoint.connection_count() == 0);

@@ -560,7 +560,7 @@ TEST_CASE("a request that is followed by a half-close is answered", "[scenario][
 TEST_CASE("an answer that its client takes slowly arrives whole", "[scenario][WIRE-3]") {
   Polled served({}, {.max_encoded = 64 << 20});
   served.start();
-  const std::string large(12 << 20, 'x');
+  const std::string large(6 << 20, 'x');
   const auto id = served.publish(large);
   auto connection = served.connect();
   connection.send(request_text("GET", "/c?cursor=earliest") + request_text("GET", "/c"));

@@ -69,9 +69,7 @@ struct Wheel {
 /// How late a deadline may be: an eighth of its interval, and never more than 1.024 s; then a tick.
 TimePoint latest(const Mark& mark) { return mark.set_at + mark.interval + std::min(mark.interval / 8, 1024ms) + 1ms; }
 
-bool in_time(const Mark& mark, TimePoint when) {
-  return when >= mark.set_at + mark.interval && when <= latest(mark);
-}
+bool in_time(const Mark& mark, TimePoint when) { return when >= mark.set_at + mark.interval && when <= latest(mark); }
 
 milliseconds any_interval(std::mt19937& random) {
   // Every magnitude alike, up to 18 hours: four times as far as the wheels reach.
@@ -133,7 +131,8 @@ TEST_CASE("a deadline that is set between two ticks is not early either", "[sess
     const auto fired = wheel.run_until(mark);
     REQUIRE(fired);
     if (*fired < mark.set_at + mark.interval) {
-      FAIL("an interval of " << mark.interval.count() << " ms was over after " << (*fired - mark.set_at) / 1us << " us");
+      FAIL("an interval of " << mark.interval.count() << " ms was over after " << (*fired - mark.set_at) / 1us
+                             << " us");
     }
     if (*fired > latest(mark)) FAIL("late");
   }
@@ -249,6 +248,15 @@ TEST_CASE("a wheel that is looked at whenever it likes loses and delays nothing"
       }
     }
   }
+}
+
+TEST_CASE("a deadline that is over already when it is set comes at once", "[session][DESIGN-3.6]") {
+  Wheel wheel;
+  wheel.at(start + 100ms);
+  Mark mark;
+  wheel.wheel.set(mark, start + 10ms, 5ms);
+  CHECK(wheel.wheel.next_due() <= start + 100ms);
+  CHECK(wheel.at(start + 100ms) == std::vector<Mark*>{&mark});
 }
 
 TEST_CASE("a time before the wheel's start counts as its start", "[session][DESIGN-3.6]") {

@@ -70,7 +70,7 @@ class Connection {
  public:
   using Time = std::chrono::milliseconds;
 
-  explicit Connection(std::uint16_t port, Time patience = std::chrono::seconds{5}) : patience_(patience) {
+  explicit Connection(std::uint16_t port, Time limit = std::chrono::seconds{5}) : patience_(limit) {
     fd_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd_ < 0) fail("socket");
     const int on = 1;

@@ -216,6 +216,7 @@ class EncodedLog {
     const Position until = next == segments_.size() ? ~Position{0} : segments_[next]->first();
     const Position after = next == 0 ? 0 : segments_[next - 1]->end();
     records_.clear();
+    bool joins = false;  // nothing live stands between the segment before and what is encoded
     {
       const std::lock_guard guard(source_.mutex);
       if (range.next <= source_.log.lost_through()) return Step::lost;
@@ -225,9 +226,10 @@ class EncodedLog {
       if (live->position >= until) return Step::go_on;
       // From the block's beginning, so that others who resume in it share the encoding.
       source_.log.collect(std::max(live->block, after), records_at_once, largest_segment, records_);
+      joins = next > 0 && source_.log.first_live(after) == records_.front().get();
     }
     SegmentRef segment;
-    if (next > 0 && (next == segments_.size() || records_.front()->position == after)) segment = segments_[next - 1];
+    if (joins) segment = segments_[next - 1];
     for (const auto& record : records_) {
       if (record->position >= until) break;
       scratch_.clear();

@@ -136,25 +136,29 @@ class BasicSubscription {
     bool gap = false;
   };
 
-  // Runs on the strand, as wake-ups do: no news can come between reading nothing and waiting.
+  // Reads on the strand, as wake-ups come there: none can come between reading nothing and waiting. Completes on the
+  // handler's own executor.
   struct Next {
     std::shared_ptr<State> state;
-    enum { starting, waiting } step = starting;
+    enum { starting, reading, completing } step = starting;
+    error_code error = {};
+    Batch batch = {};
 
     template <class Self>
     void operator()(Self& self, error_code = {}) {
+      // The state outlives the operation that is moved from.
+      const auto kept = state;
+      if (step == completing) return self.complete(error, std::move(batch));
       if (step == starting) {
-        step = waiting;
-        auto& strand = state->strand;
-        net::post(strand, std::move(self));
-        return;
+        step = reading;
+        return net::post(net::bind_executor(kept->strand, std::move(self)));
       }
-      error_code error;
-      Batch batch;
-      if (state->read(error, batch)) return self.complete(error, std::move(batch));
-      auto& timer = state->timer;
-      timer.expires_at(TimePoint::max());
-      timer.async_wait(net::bind_executor(state->strand, std::move(self)));
+      if (kept->read(error, batch)) {
+        step = completing;
+        return net::post(std::move(self));
+      }
+      kept->timer.expires_at(TimePoint::max());
+      kept->timer.async_wait(net::bind_executor(kept->strand, std::move(self)));
     }
   };
 

@@ -64,7 +64,12 @@ class Connection : public ShardMember,
     }
   }
 
-  /// Begins to serve, with what was read of the connection before.
+  /// Begins to serve, with what was read of the connection before. From any thread.
+  void start_on_shard(std::string bytes) {
+    shard_->dispatch([self = ConnectionRef(this), bytes = std::move(bytes)]() mutable { self->start(std::move(bytes)); });
+  }
+
+  /// The same on the shard.
   void start(std::string bytes) {
     http_ = std::make_unique<Http>(core_->options.limits);
     http_->unread = std::move(bytes);
@@ -109,6 +114,17 @@ class Connection : public ShardMember,
       shard.enter([self = std::move(connection)] { self->readable(); });
     }
   };
+  /// For a held poll that has sent all that it may ahead: it is only watched.
+  struct Broken {
+    ConnectionRef connection;
+    void operator()(error_code) {
+      auto& shard = *connection->shard_;
+      shard.enter([self = std::move(connection)] {
+        self->watching_ = false;
+        if (self->state_ == State::held) self->close(true);
+      });
+    }
+  };
   struct Writable {
     ConnectionRef connection;
     void operator()(error_code) {
@@ -120,6 +136,7 @@ class Connection : public ShardMember,
   virtual IoResult read_some(net::mutable_buffer buffer) = 0;
   virtual void await(Readable handler) = 0;
   virtual void await(Writable handler) = 0;
+  virtual void await(Broken handler) = 0;
   virtual void end_output() = 0;
   virtual void close_stream(bool reset) = 0;
   /// Whether the socket goes back to whoever handed it in; `give_back` does it.
@@ -171,6 +188,10 @@ class Connection : public ShardMember,
   void stop_waiting() { static_cast<Deadline*>(this)->unlink(); }
 
   void await_readable() {
+    if (state_ == State::held && !watching_ && !wants_input()) {
+      watching_ = true;
+      return await(Broken{ConnectionRef(this)});
+    }
     if (reading_ || !wants_input()) return;
     reading_ = true;
     await(Readable{ConnectionRef(this)});
@@ -215,7 +236,8 @@ class Connection : public ShardMember,
         return;
       case State::closed: return;
       default:
-        if (state_ == State::head && http_->unread.empty() && !http_->parser.started()) {
+        // The first request's clock started with the accept.
+        if (state_ == State::head && kept_alive_ && http_->unread.empty() && !http_->parser.started()) {
           wait_for(core_->options.head_timeout);
         }
         http_->unread.append(bytes.data(), bytes.size());
@@ -280,9 +302,9 @@ class Connection : public ShardMember,
     left(EndReason::peer_left);
     cut_peer();
     close_stream(reset);
-    if (is_lent()) give_back({});
     core_->connections.fetch_sub(1);
     shard_->remove(*this);
+    if (is_lent()) give_back({});
     drop_later();
   }
 
@@ -336,7 +358,7 @@ class Connection : public ShardMember,
   void make_peer(TransportKind kind, bool takes_replies);
   void cut_peer();
   void send_to_peer(Message message, std::shared_ptr<PeerState> state) override;
-  void close_peer() override;
+  void close_peer(bool too_slow) override;
 
   std::shared_ptr<EndpointCore> core_;
   std::shared_ptr<Shard> shard_;
@@ -353,6 +375,8 @@ class Connection : public ShardMember,
   bool draining_ = false;
   bool silent_ = false;
   bool over_limit_ = false;
+  bool kept_alive_ = false;
+  bool watching_ = false;
   std::size_t stray_ = 0;
   OperationStorage<192> read_storage_;
 };
@@ -380,6 +404,7 @@ class ConnectionOver final : public Connection {
   IoResult read_some(net::mutable_buffer buffer) override { return stream_.try_read(buffer); }
   void await(Readable handler) override { stream_.async_ready(Ready::read, std::move(handler)); }
   void await(Writable handler) override { stream_.async_ready(Ready::write, std::move(handler)); }
+  void await(Broken handler) override { stream_.async_ready(Ready::error, std::move(handler)); }
   void end_output() override { stream_.end_output(); }
   void close_stream(bool reset) override { stream_.close(reset); }
   bool is_lent() const override { return static_cast<bool>(give_back_); }

@@ -132,14 +132,16 @@ inline void Connection::message_taken(const std::exception_ptr& error, const Rep
 inline void Connection::send_to_peer(Message message, std::shared_ptr<PeerState> state) {
   shard_->post([self = ConnectionRef(this), message = std::move(message), state = std::move(state)] {
     state->waiting.fetch_sub(message.data.size());
-    if (self->state_ == State::streaming) self->session_->reply({{}, message.event, message.data, message.binary});
+    if (self->state_ != State::streaming) return;
+    if (!self->session_->reply({{}, message.event, message.data, message.binary})) self->cut_peer();
   });
 }
 
-inline void Connection::close_peer() {
-  shard_->post([self = ConnectionRef(this)] {
+inline void Connection::close_peer(bool too_slow) {
+  shard_->post([self = ConnectionRef(this), too_slow] {
     if (self->state_ == State::streaming) {
-      self->session_->end({EndReason::refused, "closed by the server"});
+      self->session_->end(too_slow ? Ending{EndReason::too_slow, "replies are not taken"}
+                                   : Ending{EndReason::refused, "closed by the server"});
     } else {
       self->close(true);
     }

@@ -15,8 +15,7 @@ inline void Connection::read_channel() {
   });
   if (chosen.index < 0) {
     if (chosen.status != 426) return refuse(406, "no transport offered here serves this request");
-    http.close_after = true;
-    return refuse(426, "this endpoint speaks WebSocket alone", true, "Upgrade: websocket\r\n");
+    return refuse(426, "this endpoint speaks WebSocket alone", false, "Connection: Upgrade\r\nUpgrade: websocket\r\n");
   }
   const auto& [ops, serve] = core.transports[static_cast<std::size_t>(chosen.index)];
   http.start = requested_start(http.head, ops->response_end != ResponseEnd::never);
@@ -149,7 +148,7 @@ inline void Connection::open_websocket(const TransportOps& transport) {
   const RequestHead& request = http.head;
   if (request.method() != "GET") return refuse(400, "a WebSocket handshake is a GET", true);
   if (request.header_list("Sec-WebSocket-Version") != "13") {
-    return refuse(426, "the WebSocket version is 13", true, "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n");
+    return refuse(426, "the WebSocket version is 13", true, "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n");
   }
   const auto key = request.header("Sec-WebSocket-Key").value_or(std::string_view{});
   if (request.header_count("Sec-WebSocket-Key") != 1 || !wire::valid_websocket_key(key)) {

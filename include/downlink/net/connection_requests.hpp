@@ -16,6 +16,7 @@ inline void Connection::pump() {
     switch (parser.state()) {
       case wire::RequestParser::State::failed:
         http_->head = parser.take_head();
+        http_->origin = judge_origin(http_->head, core_->options.cors, false);
         refuse(parser.refusal().status, parser.refusal().detail, parser.refusal().close, parser.refusal().headers);
         break;
       case wire::RequestParser::State::head_complete:
@@ -40,7 +41,7 @@ inline void Connection::head_came() {
   stop_waiting();
   auto& http = *http_;
   const RequestHead& head = http.head;
-  http.close_after = !head.keep_alive() || core_->draining.load(std::memory_order_relaxed);
+  http.close_after = !head.keep_alive();
   http.origin = judge_origin(head, core_->options.cors, false);
   if (!head.method_known()) return refuse(501, "this method is not known");
   http.found = core_->router.find(head.path());
@@ -52,9 +53,15 @@ inline void Connection::head_came() {
       http.outgoing.before = response_head(204, headers);
       return send_response();
     }
+    const std::string_view allowed =
+        takes_posts ? "Allow: GET, HEAD, POST, OPTIONS\r\n" : "Allow: GET, HEAD, OPTIONS\r\n";
+    if (head.method() == "OPTIONS") {
+      http.outgoing.before = response_head(204, allowed);
+      return send_response();
+    }
     const bool reads = head.method() == "GET" || head.method() == "HEAD";
     if (!reads && !(head.method() == "POST" && takes_posts)) {
-      return refuse(405, "this resource does not take " + std::string(head.method()), false, takes_posts ? "Allow: GET, HEAD, POST, OPTIONS\r\n" : "Allow: GET, HEAD, OPTIONS\r\n");
+      return refuse(405, "this resource does not take " + std::string(head.method()), false, std::string(allowed));
     }
     if (http.origin == OriginVerdict::refused && (!reads || head.is_websocket_upgrade())) {
       return refuse(403, "pages of this origin may not do this");
@@ -89,8 +96,8 @@ inline void Connection::body_came() {
   stop_waiting();
   auto& http = *http_;
   state_ = State::handling;
-  if (!http.found.route) return (this->*core_->calls.fall_back)();
   if (over_limit_) return refuse_over_limit();
+  if (!http.found.route) return (this->*core_->calls.fall_back)();
   const auto channel = http.found.route->channel(http.found.parameters);
   if (!channel) {
     return channel.error() == errc::bad_channel_name
@@ -104,6 +111,7 @@ inline void Connection::body_came() {
 
 // The status line and the lines that every answer has.
 inline std::string Connection::response_head(int status, std::string_view headers) {
+  if (core_->draining.load(std::memory_order_relaxed)) http_->close_after = true;
   std::string out;
   out.reserve(384);
   wire::append_status_line(out, status);
@@ -133,7 +141,7 @@ inline void Connection::refuse(int status, std::string_view detail, bool close, 
   stop_waiting();
   // A body that was not read would be taken for the next request.
   const bool whole = http.parser.state() == wire::RequestParser::State::complete || !http.head.has_body();
-  refusal.close = refusal.close || !whole;
+  refusal.close = refusal.close || !whole || core_->draining.load(std::memory_order_relaxed);
   http.close_after = http.close_after || refusal.close;
   std::string headers;
   if (!http.close_after && http.head.minor_version() == 0) wire::append_header(headers, "Connection", "keep-alive");
@@ -177,9 +185,12 @@ inline void Connection::response_done() {
     return drop_later();
   }
   http.parser.reset();
+  http.head = {};
+  http.origin = OriginVerdict::none;
   http.found = {};
   http.channel.reset();
   state_ = State::head;
+  kept_alive_ = true;
   wait_for(http.unread.empty() ? core_->options.idle_timeout : core_->options.head_timeout);
   pump();
   await_readable();

@@ -88,9 +88,12 @@ class EndpointBase {
     return net::async_initiate<CompletionToken, void(error_code, Socket, std::string)>(
         [this](auto handler, Socket given, std::string bytes) {
           const auto executor = given.get_executor();
+          // The loop that waits for the completion has something to do until then.
+          auto work = std::make_shared<decltype(net::make_work_guard(net::get_associated_executor(handler, executor)))>(
+              net::get_associated_executor(handler, executor));
           // std::function needs a copyable target, completion handlers are only movable.
           auto shared = std::make_shared<decltype(handler)>(std::move(handler));
-          auto complete = [shared, executor](error_code error, Socket back, std::string rest) {
+          auto complete = [shared, executor, work](error_code error, Socket back, std::string rest) {
             const auto at = net::get_associated_executor(*shared, executor);
             net::post(at, [shared, error, back = std::move(back), rest = std::move(rest)]() mutable {
               std::move (*shared)(error, std::move(back), std::move(rest));
@@ -144,7 +147,8 @@ class EndpointBase {
         [this, time](auto handler) {
           auto shared = std::make_shared<decltype(handler)>(std::move(handler));
           const auto executor = net::get_associated_executor(*shared, core_->shards.front()->executor());
-          drain(time, [shared, executor] {
+          auto work = std::make_shared<decltype(net::make_work_guard(executor))>(executor);
+          drain(time, [shared, executor, work] {
             net::post(executor, [shared] { std::move (*shared)(); });
           });
         },
@@ -208,7 +212,7 @@ class EndpointBase {
     stream.configure(core_->options.socket);
     ConnectionRef connection(
         new ConnectionOver<SocketStream>(core_, shard, std::move(stream), std::move(give_back)));
-    shard->dispatch([connection, read = std::move(read)]() mutable { connection->start(std::move(read)); });
+    connection->start_on_shard(std::move(read));
   }
 
   std::shared_ptr<EndpointCore> core_;

@@ -62,32 +62,40 @@ class Listener final : public ShardMember, public Deadline, public std::enable_s
   // Without descriptors or memory, accepting pauses instead of spinning.
   static constexpr std::chrono::milliseconds pause{100};
 
+  // Always into this loop: one that is to have the connection may be destroyed while nobody comes.
   void accept() {
     if (!acceptor_) return;
-    const auto index = core_->next_shard.fetch_add(1, std::memory_order_relaxed) % core_->shards.size();
-    auto target = core_->shards[index];
-    const auto executor = target->executor();
-    acceptor_->async_accept(executor, [self = shared_from_this(), target = std::move(target)](error_code error,
-                                                                                             Accepted socket) {
+    acceptor_->async_accept(shard_->executor(), [self = shared_from_this()](error_code error, Accepted socket) {
       ConnectionRef connection;
-      if (!error) {
-        SocketStream stream{SocketStream::Socket(std::move(socket))};
-        stream.configure(self->core_->options.socket);
-        connection = ConnectionRef(new ConnectionOver<SocketStream>(self->core_, target, std::move(stream)));
-      }
+      if (!error) connection = self->connect(std::move(socket));
       auto& shard = *self->shard_;
-      shard.enter([self, error, connection, target] { self->accepted(error, connection, target); });
+      shard.enter([self, error, connection] { self->accepted(error, connection); });
     });
   }
 
-  void accepted(error_code error, const ConnectionRef& connection, const std::shared_ptr<Shard>& target) {
+  // Moves the socket to the shard whose turn it is.
+  ConnectionRef connect(Accepted socket) {
+    const auto turn = core_->next_shard.fetch_add(1, std::memory_order_relaxed);
+    auto target = core_->shards[turn % core_->shards.size()];
+    if (target->gone()) target = shard_;
+    std::optional<SocketStream> stream;
+    if (target == shard_) {
+      stream.emplace(SocketStream::Socket(std::move(socket)));
+    } else {
+      error_code error;
+      const net::generic::stream_protocol protocol(socket.local_endpoint(error).protocol());
+      const auto native = socket.release(error);
+      if (error) return {};
+      stream.emplace(SocketStream::Socket(target->executor(), protocol, native));
+    }
+    stream->configure(core_->options.socket);
+    return ConnectionRef(new ConnectionOver<SocketStream>(core_, std::move(target), *std::move(stream)));
+  }
+
+  void accepted(error_code error, const ConnectionRef& connection) {
     if (!acceptor_ || error == net::error::operation_aborted) return;
     if (error && error != net::error::connection_aborted) return shard_->set(*this, pause);
-    if (connection && target == shard_) {
-      connection->start({});
-    } else if (connection) {
-      target->post([connection] { connection->start({}); });
-    }
+    if (connection) connection->start_on_shard({});
     accept();
   }
 

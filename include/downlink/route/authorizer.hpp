@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <tuple>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -62,22 +63,30 @@ using AsyncHandler =
 template <class Result, class... Arguments, class Function>
 AsyncHandler<Result, Arguments...> make_async_handler(Function function) {
   using Returned = std::invoke_result_t<Function&, Arguments...>;
-  // Awaitables outlive the call, and with them the function object has to.
+  // Awaitables outlive the call, and with them the function object and its arguments have to.
   auto shared = std::make_shared<Function>(std::move(function));
   return [shared](const net::any_io_executor& executor, Arguments... arguments,
                   std::function<void(std::exception_ptr, Result)> done) {
+    std::exception_ptr error;
+    Result result{};
     if constexpr (Awaitable<Returned>) {
-      net::co_spawn(executor, (*shared)(std::forward<Arguments>(arguments)...),
-                    [shared, done = std::move(done)](std::exception_ptr error, auto&&... value) {
+      std::optional<Returned> awaitable;
+      auto kept = std::make_shared<std::tuple<Arguments...>>(std::forward<Arguments>(arguments)...);
+      try {
+        awaitable.emplace(std::apply(
+            [&](auto&... each) -> Returned { return (*shared)(std::forward<Arguments>(each)...); }, *kept));
+      } catch (...) {
+        return done(std::current_exception(), std::move(result));
+      }
+      net::co_spawn(executor, *std::move(awaitable),
+                    [shared, kept, done = std::move(done)](std::exception_ptr failure, auto&&... value) {
                       if constexpr (sizeof...(value) == 0) {
-                        done(error, Result{});
+                        done(failure, Result{});
                       } else {
-                        done(error, Result(std::forward<decltype(value)>(value)...));
+                        done(failure, Result(std::forward<decltype(value)>(value)...));
                       }
                     });
     } else {
-      std::exception_ptr error;
-      Result result{};
       try {
         if constexpr (std::is_void_v<Returned>) {
           (*shared)(std::forward<Arguments>(arguments)...);

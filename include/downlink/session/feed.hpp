@@ -80,7 +80,10 @@ class FormFeed {
   /// Visit the entry again in this round; wait without visiting it; visit it in the next round.
   inline void again(Entry& entry);
   void stall(Entry& entry) { stalled_.push_back(entry); }
-  void rest(Entry& entry) { idle_.push_back(entry); }
+  void rest(Entry& entry) {
+    idle_.push_back(entry);
+    forget_range();  // it may hold what has expired since it was read
+  }
 
  private:
   friend class Feed;

@@ -59,7 +59,7 @@ struct PeerState {
    public:
     /// Both go on on the connection's shard.
     virtual void send_to_peer(Message message, std::shared_ptr<PeerState> state) = 0;
-    virtual void close_peer() = 0;
+    virtual void close_peer(bool too_slow) = 0;
 
    protected:
     ~Link() = default;
@@ -101,7 +101,7 @@ class Peer {
     const std::size_t size = message.data.size();
     if (state_->waiting.fetch_add(size) + size > state_->max_queue) {
       state_->waiting.fetch_sub(size);
-      state_->link->close_peer();
+      state_->link->close_peer(true);
       return errc::peer_queue_full;
     }
     state_->link->send_to_peer(std::move(message), state_);
@@ -111,7 +111,7 @@ class Peer {
   /// Closes the peer's connection (WebSocket 1008).
   void close() const {
     const std::lock_guard guard(state_->mutex);
-    if (state_->link) state_->link->close_peer();
+    if (state_->link) state_->link->close_peer(false);
   }
 
   friend bool operator==(const Peer&, const Peer&) = default;

@@ -36,7 +36,7 @@ struct IoResult {
 };
 
 /// What to wait for.
-enum class Ready : unsigned char { read, write };
+enum class Ready : unsigned char { read, write, error };
 
 /// How a session reaches its peer: non-blocking attempts, and waiting for readiness. TCP and local sockets model it; so
 /// can TLS on a descriptor. A stream is used on its shard alone.
@@ -106,7 +106,10 @@ class SocketStream {
 
   template <class Handler>
   void async_ready(Ready what, Handler&& handler) {
-    socket_.async_wait(what == Ready::read ? Socket::wait_read : Socket::wait_write, std::forward<Handler>(handler));
+    const auto wait = what == Ready::read    ? Socket::wait_read
+                      : what == Ready::write ? Socket::wait_write
+                                             : Socket::wait_error;
+    socket_.async_wait(wait, std::forward<Handler>(handler));
   }
 
   std::size_t committed() const { return 0; }

@@ -82,9 +82,9 @@ class StreamSession : public Subscriber, public Deadline {
     resume();
   }
 
-  /// Sends a direct reply between messages. False when too much waits for this peer already; it is then ended.
+  /// Sends a direct reply between messages. False when the stream is ending, as it does when too much waits already.
   bool reply(const MessageView& message) {
-    if (ending_) return true;
+    if (ending_) return false;
     if (control_.size() - control_sent_ + message.data.size() > options_.max_peer_queue) {
       end({EndReason::too_slow, "replies are not taken"});
       return false;
@@ -130,7 +130,8 @@ class StreamSession : public Subscriber, public Deadline {
       last_sent_ = shard_.now();
       if (written.bytes == range.bytes) {
         entry.next = range.next;
-        if (range.more) entry.feed->again(entry);
+        if (range.more) return entry.feed->again(entry);
+        if (feed.closed()) end({EndReason::channel_closed, "the channel was closed"});
         return;
       }
       stop_inside(range, written.bytes);
@@ -144,8 +145,10 @@ class StreamSession : public Subscriber, public Deadline {
 
   void expired() override {
     const TimePoint now = shard_.update_now();
-    if (blocked_ && now - last_sent_ >= options_.write_timeout) return broken(EndReason::timed_out);
-    keep_alive(now);
+    if (!blocked_) return keep_alive(now);
+    const auto stuck = std::chrono::duration_cast<std::chrono::milliseconds>(now - last_sent_);
+    if (stuck >= options_.write_timeout) return broken(EndReason::timed_out);
+    shard_.set(*this, std::min(options_.write_timeout - stuck, options_.heartbeat));
   }
 
  protected:
@@ -183,7 +186,7 @@ class StreamSession : public Subscriber, public Deadline {
     // The wheel rounds up by at most an eighth of the interval: a little less than one counts as a whole one.
     if (idle < options_.heartbeat - options_.heartbeat / 8) return shard_.set(*this, options_.heartbeat - idle);
     shard_.set(*this, options_.heartbeat);
-    if (blocked_ || ending_) return;
+    if (ending_) return;
     ops_.heartbeat(control_);
     flush();
   }
@@ -233,6 +236,10 @@ class StreamSession : public Subscriber, public Deadline {
   }
 
   void block() {
+    if (!blocked_) {
+      last_sent_ = shard_.now();
+      shard_.set(*this, std::min(options_.write_timeout, options_.heartbeat));
+    }
     blocked_ = true;
     if (entry_.feed) entry_.feed->stall(entry_);
     carrier_.await_writable();
@@ -271,7 +278,7 @@ class StreamSession : public Subscriber, public Deadline {
     }
     const std::string last = channel().cursor_before(entry_.next).to_string();
     entry_.next = jumped ? channel().resume_earliest() : channel().resume_newest();
-    entry_.joined = std::max(entry_.joined, entry_.next - 1);
+    entry_.joined = std::max(entry_.joined, entry_.next);
     tell_gap(last);
     resume();
   }

@@ -25,7 +25,11 @@ class WebSocketSession final : public StreamSession {
   bool receive(std::span<char> bytes) override {
     heard();
     pinged_ = false;
-    read(bytes);
+    if (holds_input()) {
+      kept_.append(bytes.data(), bytes.size());  // one read was under way when holding began
+    } else {
+      read(bytes);
+    }
     return true;
   }
 
@@ -45,6 +49,7 @@ class WebSocketSession final : public StreamSession {
   void unpause() override {
     if (!paused_) return;
     paused_ = false;
+    throttled_ = queued() > reply_high_water;
     if (throttled_) return;
     std::string kept = std::exchange(kept_, {});
     read(kept);
