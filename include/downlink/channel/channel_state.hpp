@@ -118,9 +118,12 @@ class ChannelState {
     return {find_start(request, otherwise), log_.log.head()};
   }
   void detach() {
+    std::vector<RecordPtr> evicted;
     const std::lock_guard guard(log_.mutex);
     last_use_ = log_.clock->now();
-    if (subscribers_.fetch_sub(1, std::memory_order_relaxed) == 1) log_.log.keep_tail(false);
+    if (subscribers_.fetch_sub(1, std::memory_order_relaxed) > 1) return;
+    log_.log.keep_tail(false);
+    log_.log.trim(last_use_, evicted);
   }
   std::size_t subscribers() const { return subscribers_.load(std::memory_order_relaxed); }
 

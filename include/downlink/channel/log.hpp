@@ -73,6 +73,24 @@ class Log {
     if (!keep) trim_tail();
   }
 
+  /// Lets go of what neither window keeps any more.
+  void trim(TimePoint now, std::vector<RecordPtr>& evicted) {
+    trim_history(now);
+    trim_tail();
+    while (!slots_.empty() && slots_.front().position < retained_first()) {
+      auto& slot = slots_.front();
+      if (slot.record) {
+        lost_through_ = slot.position;
+        drop_key(*slot.record);
+        evicted.push_back(std::move(slot.record));
+      } else {
+        --dead_;
+      }
+      slots_.pop_front();
+    }
+    if (slots_.empty() || slots_.size() == slots_.back().position - slots_.front().position + 1) dense_ = true;
+  }
+
   /// Appends under the next offset, evicting what passes the bounds into `evicted` (freed outside the lock).
   MessageId append(std::shared_ptr<Record> record, TimePoint now, std::vector<RecordPtr>& evicted) {
     record->position = head_ + 1;
@@ -276,23 +294,6 @@ class Log {
     if (!record.message.key) return;
     const auto entry = keys_.find(*record.message.key);
     if (entry != keys_.end() && entry->second == record.position) keys_.erase(entry);
-  }
-
-  void trim(TimePoint now, std::vector<RecordPtr>& evicted) {
-    trim_history(now);
-    trim_tail();
-    while (!slots_.empty() && slots_.front().position < retained_first()) {
-      auto& slot = slots_.front();
-      if (slot.record) {
-        lost_through_ = slot.position;
-        drop_key(*slot.record);
-        evicted.push_back(std::move(slot.record));
-      } else {
-        --dead_;
-      }
-      slots_.pop_front();
-    }
-    if (slots_.empty() || slots_.size() == slots_.back().position - slots_.front().position + 1) dense_ = true;
   }
 
   void trim_history(TimePoint now) {

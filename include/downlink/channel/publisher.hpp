@@ -17,7 +17,7 @@ class Publisher {
   /// Appends the message; on return it is in the log. Errors: `channel_closed`, `message_too_large`, `bad_event_name`,
   /// `not_utf8`, and `needs_async` for a channel whose log is an engine's.
   Result<MessageId> publish(Message message) const {
-    if (state_->options().engine) return errc::needs_async;
+    if (state_->options().engine) return state_->closed() ? errc::channel_closed : errc::needs_async;
     return state_->append(std::move(message));
   }
 
