@@ -135,9 +135,8 @@ void publish_cost(std::uint32_t many) {
     }
   }
   for (const auto& one : cases) {
-    std::cout << "publish from another thread, " << one->subscribers
-              << " subscribers: back to back " << quantile(one->back_to_back, 0.5) << " us, spaced by 1 ms "
-              << quantile(one->spaced, 0.5) << " us\n";
+    std::cout << "publish from another thread, " << one->subscribers << " subscribers: back to back "
+              << quantile(one->back_to_back, 0.5) << " us, spaced by 1 ms " << quantile(one->spaced, 0.5) << " us\n";
   }
   std::cout << "publish to many against one: back to back "
             << quantile(cases[2]->back_to_back, 0.5) / quantile(cases[1]->back_to_back, 0.5) << ", spaced "

@@ -26,7 +26,8 @@ std::string to_prometheus(const Metrics& metrics) {
       "{version=\"" + version() + "\"}");
   add("downlink_connections", "gauge", "Connections that are open.", std::to_string(metrics.connections));
   add("downlink_channels", "gauge", "Channels that are kept.", std::to_string(metrics.channels));
-  add("downlink_subscribers", "gauge", "Subscribers of channels, held polls included.", std::to_string(metrics.subscribers));
+  add("downlink_subscribers", "gauge", "Subscribers of channels, held polls included.",
+      std::to_string(metrics.subscribers));
   add("downlink_messages_published_total", "counter", "Messages published to channels.",
       std::to_string(metrics.messages_published));
   add("process_start_time_seconds", "gauge", "When the process started, in seconds since 1970-01-01 00:00 UTC.",

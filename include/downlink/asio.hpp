@@ -4,8 +4,8 @@
 /// `DOWNLINK_BOOST_ASIO`. Only the headers in use are included, because all of Asio doubles a small program's
 /// compile time.
 
-// Before Asio: version 1.22 chooses its allocator by a macro of the standard library's, and every source must choose the
-// same.
+// Before Asio: version 1.22 chooses its allocator by a macro of the standard library's, and every source must choose
+// the same.
 #include <cstddef>
 
 #ifdef DOWNLINK_BOOST_ASIO

@@ -69,22 +69,38 @@ class ErrorCategory final : public error_category {
 
   std::string message(int value) const override {
     switch (static_cast<errc>(value)) {
-      case errc::channel_closed: return "the channel is closed";
-      case errc::needs_async: return "the channel's log is not local: use async_publish";
-      case errc::bad_event_name: return "the event name is not allowed";
-      case errc::not_utf8: return "the text payload is not UTF-8";
-      case errc::message_too_large: return "the message is larger than the limit";
-      case errc::too_many_channels: return "the hub holds as many channels as it may";
-      case errc::bad_channel_name: return "the channel's name is not allowed";
-      case errc::offset_not_increasing: return "the offset is not past the newest one";
-      case errc::peer_gone: return "the peer has gone";
-      case errc::no_reply_path: return "the peer's transport has no place for a direct reply";
-      case errc::peer_queue_full: return "too much is waiting for this peer";
-      case errc::foreign_executor: return "the socket can't be moved to this execution context";
-      case errc::server_stopped: return "the server has stopped";
-      case errc::no_route: return "no route serves this request";
-      case errc::protocol_error: return "the peer broke the protocol";
-      case errc::limit_exceeded: return "a limit ended the connection";
+      case errc::channel_closed:
+        return "the channel is closed";
+      case errc::needs_async:
+        return "the channel's log is not local: use async_publish";
+      case errc::bad_event_name:
+        return "the event name is not allowed";
+      case errc::not_utf8:
+        return "the text payload is not UTF-8";
+      case errc::message_too_large:
+        return "the message is larger than the limit";
+      case errc::too_many_channels:
+        return "the hub holds as many channels as it may";
+      case errc::bad_channel_name:
+        return "the channel's name is not allowed";
+      case errc::offset_not_increasing:
+        return "the offset is not past the newest one";
+      case errc::peer_gone:
+        return "the peer has gone";
+      case errc::no_reply_path:
+        return "the peer's transport has no place for a direct reply";
+      case errc::peer_queue_full:
+        return "too much is waiting for this peer";
+      case errc::foreign_executor:
+        return "the socket can't be moved to this execution context";
+      case errc::server_stopped:
+        return "the server has stopped";
+      case errc::no_route:
+        return "no route serves this request";
+      case errc::protocol_error:
+        return "the peer broke the protocol";
+      case errc::limit_exceeded:
+        return "a limit ended the connection";
     }
     return "unknown downlink error";
   }

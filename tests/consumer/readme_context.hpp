@@ -14,7 +14,7 @@
 // Each piece is the body of a function with these parameters, which it may shadow or leave alone.
 #pragma GCC diagnostic ignored "-Wshadow"
 #pragma GCC diagnostic ignored "-Wunused-parameter"
-#define README_PARAMETERS                                                                                  \
-  asio::io_context &io, downlink::Channel channel, downlink::Publisher publisher,                          \
-      downlink::Server<downlink::WebSocket, downlink::Sse>&server, const downlink::RequestHead &head,      \
+#define README_PARAMETERS                                                                             \
+  asio::io_context &io, downlink::Channel channel, downlink::Publisher publisher,                     \
+      downlink::Server<downlink::WebSocket, downlink::Sse>&server, const downlink::RequestHead &head, \
       asio::ip::tcp::socket client, std::string unread

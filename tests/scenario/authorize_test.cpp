@@ -168,7 +168,8 @@ TEST_CASE("subject and attributes reach the peer in on_subscribe", "[scenario][W
   served.start();
   const bool sse = GENERATE(true, false);
   auto connection = served.connect();
-  connection.send(request_text("GET", "/c", std::string(sse ? event_stream : upgrade) + "Authorization: Bearer good\r\n"));
+  connection.send(
+      request_text("GET", "/c", std::string(sse ? event_stream : upgrade) + "Authorization: Bearer good\r\n"));
   CHECK(connection.read_head().status == (sse ? 200 : 101));
   REQUIRE(eventually([&] { return came.size() == 1; }));
   const auto peer = came.peers()[0];

@@ -81,7 +81,8 @@ TEST_CASE("a body that is too large for an allowed origin says so to the page", 
     connection.send("POST /c HTTP/1.1\r\nHost: h\r\n" + std::string(mine) + "Content-Length: 9999999\r\n\r\n");
   }
   SECTION("by its chunks") {
-    connection.send("POST /c HTTP/1.1\r\nHost: h\r\n" + std::string(mine) + "Transfer-Encoding: chunked\r\n\r\nFFFFFF\r\n");
+    connection.send("POST /c HTTP/1.1\r\nHost: h\r\n" + std::string(mine) +
+                    "Transfer-Encoding: chunked\r\n\r\nFFFFFF\r\n");
   }
   const auto answer = connection.read_response();
   CHECK(answer.status == 413);
@@ -92,7 +93,8 @@ TEST_CASE("errors of the authorizer and the limits carry the header too", "[scen
   auto options = allowing({"https://a.example"});
   options.max_connections = 1;
   ServedAll served(options);
-  served.server.authorize([](const RequestHead& head) { return head.header("Authorization") ? deny() : unauthorized(); });
+  served.server.authorize(
+      [](const RequestHead& head) { return head.header("Authorization") ? deny() : unauthorized(); });
   served.start();
   check_allowed(served.get("/c", mine));
   REQUIRE(served.connections(0));
@@ -150,7 +152,8 @@ TEST_CASE("an endpoint's own origin is always allowed", "[scenario][WIRE-8]") {
   check_allowed(answer, "http://" + host);
   CHECK(served.post("x", "Host: " + host + "\r\nOrigin: http://" + host + "\r\n").status == 202);
   CHECK(stream_head(served, "Host: h\r\nOrigin: https://h\r\n" + std::string(upgrade)).status == 101);
-  CHECK(served.post("x", "Host: internal\r\nOrigin: https://a.example\r\nSec-Fetch-Site: same-origin\r\n").status == 202);
+  CHECK(served.post("x", "Host: internal\r\nOrigin: https://a.example\r\nSec-Fetch-Site: same-origin\r\n").status ==
+        202);
   CHECK(served.post("x", "Host: internal\r\nOrigin: https://a.example\r\nSec-Fetch-Site: same-site\r\n").status == 403);
   CHECK(served.post("x", "Host: h:81\r\nOrigin: http://h:80\r\n").status == 403);
   // Nobody said that a proxy is to be trusted.

@@ -44,8 +44,8 @@ TEST_CASE("Last-Event-ID wins over the query's cursor, and that over its other n
   served.start();
   const auto ids = served.publish_many(5);
   const auto tag = [&](int i) { return "If-None-Match: \"" + ids[static_cast<std::size_t>(i)] + "\"\r\n"; };
-  CHECK(data_of(served, "cursor=" + ids[0] + "&last_event_id=" + ids[1], "Last-Event-ID: " + ids[3] + "\r\n" + tag(2)) ==
-        Texts{"5"});
+  CHECK(data_of(served, "cursor=" + ids[0] + "&last_event_id=" + ids[1],
+                "Last-Event-ID: " + ids[3] + "\r\n" + tag(2)) == Texts{"5"});
   CHECK(data_of(served, "last_event_id=" + ids[1] + "&cursor=" + ids[3], tag(0)) == Texts{"5"});
   CHECK(data_of(served, "lastEventId=" + ids[2], tag(0)) == Texts{"4", "5"});
   CHECK(data_of(served, "last_event_id=" + ids[2], tag(0)) == Texts{"4", "5"});

@@ -81,7 +81,8 @@ constexpr std::string_view own_answer = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\
 // What an operation completes with, within a deadline.
 template <class T>
 T take(std::future<T> future) {
-  if (future.wait_for(patience) != std::future_status::ready) throw std::runtime_error("the operation does not complete");
+  if (future.wait_for(patience) != std::future_status::ready)
+    throw std::runtime_error("the operation does not complete");
   return future.get();
 }
 
@@ -196,10 +197,9 @@ TEST_CASE("a POST whose body was read in part or whole before is taken", "[scena
     taken.push_back(message.data);
   });
   const std::string text = request_text("POST", "/c", {}, "hello") + request_text("GET", "/mine");
-  const auto cut = static_cast<std::size_t>(GENERATE_COPY(static_cast<int>(text.find("hello")),
-                                                          static_cast<int>(text.find("hello") + 3),
-                                                          static_cast<int>(text.find("GET")),
-                                                          static_cast<int>(text.size())));
+  const auto cut = static_cast<std::size_t>(
+      GENERATE_COPY(static_cast<int>(text.find("hello")), static_cast<int>(text.find("hello") + 3),
+                    static_cast<int>(text.find("GET")), static_cast<int>(text.size())));
   Connection client(test.application.port());
   client.send(text.substr(0, cut));
   tcp::socket socket = test.application.accept();
@@ -216,7 +216,8 @@ TEST_CASE("a POST whose body was read in part or whole before is taken", "[scena
 
 TEST_CASE("adopt takes a connection for good", "[scenario][DESIGN-5]") {
   Embedded test;
-  test.endpoint.on_message("/c", [](const Peer&, const Inbound& message) { return Reply(Message{.data = message.data}); });
+  test.endpoint.on_message("/c",
+                           [](const Peer&, const Inbound& message) { return Reply(Message{.data = message.data}); });
   Connection client(test.application.port());
   client.send(request_text("POST", "/c", {}, "hello"));
   tcp::socket socket = test.application.accept();
@@ -271,9 +272,7 @@ TEST_CASE("a local socket is served like any other", "[scenario][DESIGN-5]") {
   int pair[2];
   REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
   auto client = Connection::over(pair[0]);
-  SECTION("by its native handle") {
-    test.endpoint.adopt(pair[1], AF_UNIX, request_text("GET", "/c?cursor=earliest"));
-  }
+  SECTION("by its native handle") { test.endpoint.adopt(pair[1], AF_UNIX, request_text("GET", "/c?cursor=earliest")); }
   SECTION("by its socket") {
     net::local::stream_protocol::socket socket(test.own.context(), net::local::stream_protocol(), pair[1]);
     CHECK_FALSE(test.endpoint.adopt(std::move(socket), request_text("GET", "/c?cursor=earliest")));
@@ -294,11 +293,11 @@ TEST_CASE("async_serve takes callbacks, futures and coroutines", "[scenario][DES
   const auto head = Application::read_head(socket, unread);
   SECTION("a callback, on the socket's executor") {
     std::promise<std::pair<bool, std::thread::id>> promise;
-    test.endpoint.async_serve(std::move(socket), head, unread,
-                              [&, only_movable = std::make_unique<int>()](error_code error, tcp::socket back,
-                                                                          const std::string&) {
-                                promise.set_value({!error && back.is_open(), std::this_thread::get_id()});
-                              });
+    test.endpoint.async_serve(
+        std::move(socket), head, unread,
+        [&, only_movable = std::make_unique<int>()](error_code error, tcp::socket back, const std::string&) {
+          promise.set_value({!error && back.is_open(), std::this_thread::get_id()});
+        });
     auto future = promise.get_future();
     REQUIRE(future.wait_for(5s) == std::future_status::ready);
     const auto [good, thread] = future.get();
@@ -333,8 +332,8 @@ TEST_CASE("an operation under way keeps its handler's loop running", "[scenario]
   const auto head = Application::read_head(socket, unread);
   bool called = false;
   test.endpoint.async_serve(std::move(socket), head, unread,
-                            net::bind_executor(handlers.get_executor(),
-                                               [&](error_code, const tcp::socket&, const std::string&) { called = true; }));
+                            net::bind_executor(handlers.get_executor(), [&](error_code, const tcp::socket&,
+                                                                            const std::string&) { called = true; }));
   handlers.run_for(5s);
   CHECK(called);
   CHECK(client.read_response().status == 200);

@@ -31,7 +31,9 @@ constexpr std::string_view v1 = WebSocketClient::v1;
 /// Time that the test moves by hand.
 class HandClock final : public Clock {
  public:
-  TimePoint now() const noexcept override { return TimePoint(std::chrono::hours(1)) + std::chrono::milliseconds(passed_); }
+  TimePoint now() const noexcept override {
+    return TimePoint(std::chrono::hours(1)) + std::chrono::milliseconds(passed_);
+  }
   void pass(std::chrono::milliseconds time) { passed_ += time.count(); }
 
  private:

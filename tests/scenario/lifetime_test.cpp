@@ -192,25 +192,35 @@ TEST_CASE("a server may be destroyed in any of its callbacks", "[scenario][DESIG
   server->route("/c", channel);
   switch (where) {
     case Where::message:
-    case Where::post: server->on_message("/c", [&](Peer, Inbound) { destroy(); }); break;
+    case Where::post:
+      server->on_message("/c", [&](Peer, Inbound) { destroy(); });
+      break;
     case Where::awaiting:
       server->on_message("/c", [&](Peer, Inbound) -> net::awaitable<void> {
         co_await net::post(co_await net::this_coro::executor, net::use_awaitable);
         destroy();
       });
       break;
-    case Where::subscribe: server->on_subscribe([&](Peer peer) {
-      if (peer.identity().path == "/c") destroy();
-    }); break;
-    case Where::unsubscribe: server->on_unsubscribe([&](Peer, EndReason) { destroy(); }); break;
-    case Where::authorizer: server->authorize([&](const RequestHead& head) {
-      if (head.header("X-Destroy")) destroy();
-      return allow();
-    }); break;
-    case Where::fallback: server->fallback([&](HttpRequest) {
-      destroy();
-      return HttpResponse{};
-    }); break;
+    case Where::subscribe:
+      server->on_subscribe([&](Peer peer) {
+        if (peer.identity().path == "/c") destroy();
+      });
+      break;
+    case Where::unsubscribe:
+      server->on_unsubscribe([&](Peer, EndReason) { destroy(); });
+      break;
+    case Where::authorizer:
+      server->authorize([&](const RequestHead& head) {
+        if (head.header("X-Destroy")) destroy();
+        return allow();
+      });
+      break;
+    case Where::fallback:
+      server->fallback([&](HttpRequest) {
+        destroy();
+        return HttpResponse{};
+      });
+      break;
   }
   server->start();
   const auto port = server->port();
@@ -351,7 +361,8 @@ TEST_CASE("draining answers held polls, ends streams with a retry, closes WebSoc
   Channel channel;
   Event drained;
   Loop loop(shards);
-  auto server = std::make_unique<EveryServer>(loop.contexts(), ServerOptions{.endpoint = {.stream = {.retry = 1500ms}}});
+  auto server =
+      std::make_unique<EveryServer>(loop.contexts(), ServerOptions{.endpoint = {.stream = {.retry = 1500ms}}});
   server->route("/c", channel);
   server->start();
   const auto port = server->port();
@@ -415,7 +426,8 @@ TEST_CASE("draining completes once all clients are gone, before its time is over
   CHECK(drained.wait());
 }
 
-TEST_CASE("a request whose head has come before a drain is still answered, and its connection closed", "[scenario][WIRE-9]") {
+TEST_CASE("a request whose head has come before a drain is still answered, and its connection closed",
+          "[scenario][WIRE-9]") {
   Channel channel;
   Event handling;
   Event drained;

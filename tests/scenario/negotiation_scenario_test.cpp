@@ -44,8 +44,9 @@ TEST_CASE("with all four transports the request decides", "[scenario][WIRE-2]") 
   ServedAll served;
   served.start();
   CHECK(served_by(served, "/c", upgrade) == "websocket");
-  CHECK(served_by(served, "/c", "Connection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\nSec-WebSocket-Version: 13\r\n"
-                                "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n") == "websocket");
+  CHECK(served_by(served, "/c",
+                  "Connection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\nSec-WebSocket-Version: 13\r\n"
+                  "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n") == "websocket");
   CHECK(served_by(served, "/c?wait=9", std::string(upgrade) + std::string(event_stream)) == "websocket");
   CHECK(served_by(served, "/c", event_stream) == "sse");
   CHECK(served_by(served, "/c?wait=9", event_stream) == "sse");

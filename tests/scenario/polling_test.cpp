@@ -275,7 +275,8 @@ TEST_CASE("HEAD has the GET's headers and no body, and is never held", "[scenari
   CHECK(served.channel.subscriber_count() == 0);
 }
 
-// --- long polling -----------------------------------------------------------------------------------------------------
+// --- long polling
+// -----------------------------------------------------------------------------------------------------
 
 TEST_CASE("a long poll is answered at once when something is there", "[scenario][WIRE-3]") {
   Polled served;
@@ -421,7 +422,8 @@ TEST_CASE("a held poll whose log moves on past it gets what is retained", "[scen
   CHECK(answer.ids.size() == 20);
 }
 
-// --- connections ------------------------------------------------------------------------------------------------------
+// --- connections
+// ------------------------------------------------------------------------------------------------------
 
 TEST_CASE("a connection is kept alive for any number of polls", "[scenario][WIRE-3]") {
   Polled served;
@@ -581,9 +583,11 @@ TEST_CASE("a client that takes nothing of its answer is reset", "[scenario][WIRE
   CHECK(served.connections(0));
 }
 
-// --- messages that are passed over --------------------------------------------------------------------------------------
+// --- messages that are passed over
+// --------------------------------------------------------------------------------------
 
-TEST_CASE("messages that expired are passed over without a gap and with the same cursor", "[scenario][WIRE-1][WIRE-3]") {
+TEST_CASE("messages that expired are passed over without a gap and with the same cursor",
+          "[scenario][WIRE-1][WIRE-3]") {
   const auto clock = std::make_shared<MovableClock>();
   Polled served({}, {.clock = clock});
   served.start();

@@ -50,7 +50,8 @@ constexpr std::string_view octets = "Content-Type: application/octet-stream\r\n"
 
 std::string masked(std::string payload, unsigned char opcode) {
   std::string frame{static_cast<char>(0x80 | opcode), static_cast<char>(0x80 | payload.size()), '\1', '\2', '\3', '\4'};
-  for (std::size_t i = 0; i < payload.size(); ++i) payload[i] = static_cast<char>(payload[i] ^ static_cast<char>(i % 4 + 1));
+  for (std::size_t i = 0; i < payload.size(); ++i)
+    payload[i] = static_cast<char>(payload[i] ^ static_cast<char>(i % 4 + 1));
   return frame + payload;
 }
 
@@ -288,7 +289,8 @@ TEST_CASE("an awaitable handler replies when it is done, and requests wait in th
   });
   served.start();
   auto connection = served.connect();
-  connection.send(request_text("POST", "/c", {}, "a") + request_text("POST", "/c", {}, "b") + request_text("GET", "/c"));
+  connection.send(request_text("POST", "/c", {}, "a") + request_text("POST", "/c", {}, "b") +
+                  request_text("GET", "/c"));
   CHECK(connection.read_response().body == "echo a");
   CHECK(connection.read_response().body == "echo b");
   CHECK(connection.read_response().status == 200);
@@ -352,7 +354,9 @@ TEST_CASE("WebSocket frames reach the same handler as a POST", "[scenario][WIRE-
                                "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"));
   REQUIRE(connection.read_head().status == 101);
   connection.send(masked("two", 1) + masked("\xFF", 2));
-  CHECK(connection.read_exactly(10) == "\x81\x08" "echo two");
+  CHECK(connection.read_exactly(10) ==
+        "\x81\x08"
+        "echo two");
   REQUIRE(eventually([&] { return inbox.size() == 3; }));
   CHECK(inbox.at(0).by_post);
   CHECK_FALSE(inbox.at(1).by_post);

@@ -302,7 +302,9 @@ TEST_CASE("a body that does not come in time is 408, then close", "[scenario][WI
   Counting test({.body_timeout = 100ms});
   auto connection = test.served.connect();
   SECTION("by length") { connection.send("POST /c HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhell"); }
-  SECTION("by chunks") { connection.send("POST /c HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhell\r\n"); }
+  SECTION("by chunks") {
+    connection.send("POST /c HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhell\r\n");
+  }
   SECTION("after Expect") {
     connection.send("POST /c HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n");
     CHECK(connection.read_response().status == 100);

@@ -71,10 +71,14 @@ class Wanderer {
   }
   void any() {
     switch (pick(0, 3)) {
-      case 0: return sse();
-      case 1: return websocket();
-      case 2: return poll(true);
-      default: return poll(false);
+      case 0:
+        return sse();
+      case 1:
+        return websocket();
+      case 2:
+        return poll(true);
+      default:
+        return poll(false);
     }
   }
 
@@ -175,11 +179,13 @@ TEST_CASE("an SSE client that reconnects over and over gets each message once, i
   wander_often([](Wanderer& client) { client.sse(); });
 }
 
-TEST_CASE("a long-polling client that is cut off over and over gets each message once, in order", "[scenario][WIRE-1]") {
+TEST_CASE("a long-polling client that is cut off over and over gets each message once, in order",
+          "[scenario][WIRE-1]") {
   wander_often([](Wanderer& client) { client.poll(true); });
 }
 
-TEST_CASE("a short-polling client that is cut off over and over gets each message once, in order", "[scenario][WIRE-1]") {
+TEST_CASE("a short-polling client that is cut off over and over gets each message once, in order",
+          "[scenario][WIRE-1]") {
   wander_often([](Wanderer& client) { client.poll(false); });
 }
 

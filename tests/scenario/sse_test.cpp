@@ -100,7 +100,8 @@ TEST_CASE("each message is an event with its id, its event's name and a data lin
   check({.data = "hi", .event = "blob", .binary = true}, "event: blob;base64\ndata: aGk=\n");
 }
 
-TEST_CASE("a cursor that the log can't serve opens without an id, then tells of the gap", "[scenario][WIRE-1][WIRE-4]") {
+TEST_CASE("a cursor that the log can't serve opens without an id, then tells of the gap",
+          "[scenario][WIRE-1][WIRE-4]") {
   SseServer s({.history = {.max_messages = 2}});
   std::vector<std::string> ids;
   for (int i = 0; i < 5; ++i) ids.push_back(s.publish({.data = std::to_string(i)}));

@@ -1,5 +1,5 @@
-#include <atomic>
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <future>
 #include <mutex>
@@ -121,7 +121,8 @@ TEST_CASE("a handshake that is none is refused", "[scenario][WIRE-5]") {
   CHECK(s.channel.subscriber_count() == 0);
 }
 
-TEST_CASE("without a subprotocol a message is one frame that holds the payload and nothing else", "[scenario][WIRE-5]") {
+TEST_CASE("without a subprotocol a message is one frame that holds the payload and nothing else",
+          "[scenario][WIRE-5]") {
   WebSocketServer s;
   WebSocketClient client(s.start(), "/c");
   REQUIRE(eventually([&] { return s.channel.subscriber_count() == 1; }));
@@ -139,7 +140,8 @@ TEST_CASE("without a subprotocol a message is one frame that holds the payload a
   }
 }
 
-TEST_CASE("with downlink.v1 a message carries its id and event, and the first one is the opening", "[scenario][WIRE-5]") {
+TEST_CASE("with downlink.v1 a message carries its id and event, and the first one is the opening",
+          "[scenario][WIRE-5]") {
   WebSocketServer s;
   const auto last = s.publish({.data = "before"});
   WebSocketClient client(s.start(), "/c", v1);
@@ -530,7 +532,8 @@ TEST_CASE("a peer for whom too much waits is closed with 1013", "[scenario][WIRE
   CHECK(reasons.all() == std::vector{std::to_string(static_cast<int>(EndReason::too_slow))});
 }
 
-TEST_CASE("who sends much and reads nothing is not read from, and gets every reply once it reads", "[scenario][WIRE-6]") {
+TEST_CASE("who sends much and reads nothing is not read from, and gets every reply once it reads",
+          "[scenario][WIRE-6]") {
   std::atomic<std::size_t> taken = 0;
   WebSocketServer s;
   const bool awaiting = GENERATE(false, true);
@@ -609,9 +612,8 @@ TEST_CASE("pings from a client that reads nothing don't pile up without a bound"
 
 TEST_CASE("POST reaches the same handler as frames do", "[scenario][WIRE-6]") {
   WebSocketServer s;
-  s.server.on_message("/c", [](Peer, Inbound in) {
-    return Reply(Message{.data = (in.by_post ? "post:" : "frame:") + in.data});
-  });
+  s.server.on_message(
+      "/c", [](Peer, Inbound in) { return Reply(Message{.data = (in.by_post ? "post:" : "frame:") + in.data}); });
   const auto port = s.start();
   WebSocketClient client(port, "/c");
   client.send_text("x");

@@ -86,7 +86,10 @@ class Connection {
   static Connection over(int socket) { return Connection(Given{}, socket); }
 
   Connection(Connection&& other) noexcept
-      : fd_(std::exchange(other.fd_, -1)), patience_(other.patience_), unread_(std::move(other.unread_)), end_(other.end_) {}
+      : fd_(std::exchange(other.fd_, -1)),
+        patience_(other.patience_),
+        unread_(std::move(other.unread_)),
+        end_(other.end_) {}
   Connection& operator=(Connection&& other) noexcept {
     std::swap(fd_, other.fd_);
     std::swap(patience_, other.patience_);
@@ -291,7 +294,8 @@ inline Response request(std::uint16_t port, std::string_view method, std::string
 inline Response get(std::uint16_t port, std::string_view target, std::string_view headers = {}) {
   return request(port, "GET", target, headers);
 }
-inline Response post(std::uint16_t port, std::string_view target, std::string_view body, std::string_view headers = {}) {
+inline Response post(std::uint16_t port, std::string_view target, std::string_view body,
+                     std::string_view headers = {}) {
   return request(port, "POST", target, headers, body);
 }
 

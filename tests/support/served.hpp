@@ -18,7 +18,9 @@ namespace downlink::testing {
 template <class... Ts>
 struct Served {
   explicit Served(EndpointOptions options = {}, ChannelOptions channel_options = {}, RouteOptions route = {})
-      : channel(std::move(channel_options)), publisher(channel), server(loop.contexts(), {.endpoint = std::move(options)}) {
+      : channel(std::move(channel_options)),
+        publisher(channel),
+        server(loop.contexts(), {.endpoint = std::move(options)}) {
     server.route("/c", channel, route);
   }
 

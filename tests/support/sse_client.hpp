@@ -46,7 +46,8 @@ class ChunkDecoder {
           line_.clear();
           state_ = last_ ? State::done : State::size;
           break;
-        case State::done: throw std::runtime_error("bytes after the last chunk");
+        case State::done:
+          throw std::runtime_error("bytes after the last chunk");
       }
     }
   }

@@ -213,12 +213,17 @@ class ChannelState {
 
   StartPoint find_start(const StartRequest& request, DefaultStart otherwise) const {
     switch (request.kind) {
-      case StartRequest::Kind::cursor: return log_.log.start_at_cursor(request.cursor);
-      case StartRequest::Kind::earliest: return log_.log.start_earliest();
-      case StartRequest::Kind::history: return log_.log.start_before_end(request.history);
-      case StartRequest::Kind::latest: return log_.log.start_latest();
+      case StartRequest::Kind::cursor:
+        return log_.log.start_at_cursor(request.cursor);
+      case StartRequest::Kind::earliest:
+        return log_.log.start_earliest();
+      case StartRequest::Kind::history:
+        return log_.log.start_before_end(request.history);
+      case StartRequest::Kind::latest:
+        return log_.log.start_latest();
       case StartRequest::Kind::none:
-      case StartRequest::Kind::invalid: break;
+      case StartRequest::Kind::invalid:
+        break;
     }
     return otherwise == DefaultStart::latest ? log_.log.start_latest() : log_.log.start_earliest();
   }

@@ -11,7 +11,9 @@ namespace downlink {
 /// `static void encode(std::string& out, const MessageView&)`, which appends the whole message and depends on nothing
 /// else: encodings are made once and shared.
 template <class F>
-concept WireForm = requires(std::string& out, const MessageView& message) { F::encode(out, message); };
+concept WireForm = requires(std::string& out, const MessageView& message) {
+  F::encode(out, message);
+};
 
 namespace detail {
 

@@ -36,8 +36,8 @@ class Publisher {
             auto work = net::make_work_guard(net::get_associated_executor(handler));
             auto shared = std::make_shared<decltype(handler)>(std::move(handler));
             options.engine->async_publish(
-                std::move(taken), [shared, work = std::make_shared<decltype(work)>(std::move(work))](
-                                      error_code error, MessageId id) {
+                std::move(taken),
+                [shared, work = std::make_shared<decltype(work)>(std::move(work))](error_code error, MessageId id) {
                   complete(std::move(*shared), error, id);
                   work->reset();
                 });
@@ -53,9 +53,8 @@ class Publisher {
   template <class Handler>
   static void complete(Handler&& handler, error_code error, MessageId id) {
     auto executor = net::get_associated_executor(handler);
-    net::post(executor, [handler = std::forward<Handler>(handler), error, id]() mutable {
-      std::move(handler)(error, id);
-    });
+    net::post(executor,
+              [handler = std::forward<Handler>(handler), error, id]() mutable { std::move(handler)(error, id); });
   }
 
   std::shared_ptr<detail::ChannelState> state_;

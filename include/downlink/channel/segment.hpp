@@ -55,9 +55,7 @@ class Segment {
   std::size_t footprint() const { return sizeof(Segment) + sizeof(std::uint32_t) * max_messages_ + capacity_; }
 
   /// Where the message at `position` begins; its end is where the next one begins.
-  std::uint32_t begin_of(Position position) const {
-    return position == first_ ? 0 : index()[position - first_ - 1];
-  }
+  std::uint32_t begin_of(Position position) const { return position == first_ ? 0 : index()[position - first_ - 1]; }
   std::uint32_t end_of(Position position) const { return index()[position - first_]; }
   const char* bytes() const { return reinterpret_cast<const char*>(index() + max_messages_); }
 

@@ -42,10 +42,7 @@ class ConnectionRef {
 
 /// One client's connection: it reads requests, finds out what serves them, and writes what answers them; or it carries
 /// a stream. Plain code: the stream underneath is its derived class's. Lives on its shard.
-class Connection : public ShardMember,
-                   public Deadline,
-                   public Carrier,
-                   public PeerState::Link {
+class Connection : public ShardMember, public Deadline, public Carrier, public PeerState::Link {
  public:
   Connection(std::shared_ptr<EndpointCore> core, std::shared_ptr<Shard> shard)
       : core_(std::move(core)), shard_(std::move(shard)) {}
@@ -66,7 +63,8 @@ class Connection : public ShardMember,
 
   /// Begins to serve, with what was read of the connection before. From any thread.
   void start_on_shard(std::string bytes) {
-    shard_->dispatch([self = ConnectionRef(this), bytes = std::move(bytes)]() mutable { self->start(std::move(bytes)); });
+    shard_->dispatch(
+        [self = ConnectionRef(this), bytes = std::move(bytes)]() mutable { self->start(std::move(bytes)); });
   }
 
   /// The same on the shard.
@@ -89,12 +87,15 @@ class Connection : public ShardMember,
       case State::head:
         if (!http_->parser.started()) close(false);
         break;
-      case State::held: http_->held->answer(); break;
+      case State::held:
+        http_->held->answer();
+        break;
       case State::streaming:
         draining_ = true;
         wait_for(delay);
         break;
-      default: break;
+      default:
+        break;
     }
   }
 
@@ -201,10 +202,14 @@ class Connection : public ShardMember,
     switch (state_) {
       case State::head:
       case State::body:
-      case State::lingering: return true;
-      case State::held: return http_->unread.size() < core_->options.limits.max_head;
-      case State::streaming: return !session_->holds_input();
-      default: return false;
+      case State::lingering:
+        return true;
+      case State::held:
+        return http_->unread.size() < core_->options.limits.max_head;
+      case State::streaming:
+        return !session_->holds_input();
+      default:
+        return false;
     }
   }
 
@@ -215,10 +220,17 @@ class Connection : public ShardMember,
     const net::mutable_buffer buffer = shard_->read_buffer();
     const IoResult result = read_some(buffer);
     switch (result.state) {
-      case IoResult::State::moved: received({static_cast<char*>(buffer.data()), result.bytes}); break;
-      case IoResult::State::would_block: break;
-      case IoResult::State::end: input_ended(); break;
-      case IoResult::State::broken: close(true); break;
+      case IoResult::State::moved:
+        received({static_cast<char*>(buffer.data()), result.bytes});
+        break;
+      case IoResult::State::would_block:
+        break;
+      case IoResult::State::end:
+        input_ended();
+        break;
+      case IoResult::State::broken:
+        close(true);
+        break;
     }
     await_readable();
   }
@@ -234,7 +246,8 @@ class Connection : public ShardMember,
         stray_ += bytes.size();
         if (stray_ > core_->options.linger_bytes) close(true);
         return;
-      case State::closed: return;
+      case State::closed:
+        return;
       default:
         // The first request's clock started with the accept.
         if (state_ == State::head && kept_alive_ && http_->unread.empty() && !http_->parser.started()) {
@@ -247,11 +260,15 @@ class Connection : public ShardMember,
 
   void input_ended() {
     switch (state_) {
-      case State::streaming: return close(false);
+      case State::streaming:
+        return close(false);
       case State::deciding:
       case State::handling:
-      case State::responding: http_->close_after = true; return;
-      default: return close(false);
+      case State::responding:
+        http_->close_after = true;
+        return;
+      default:
+        return close(false);
     }
   }
 
@@ -269,13 +286,15 @@ class Connection : public ShardMember,
       case State::head:
         if (!http_->parser.started()) return close(false);
         return refuse(408, "the request's head did not come in time", true);
-      case State::body: return refuse(408, "the request's body did not come in time", true);
+      case State::body:
+        return refuse(408, "the request's body did not come in time", true);
       case State::streaming:
         if (draining_) {
           return session_->end({EndReason::shutdown, "the server is going away", retry()});
         }
         return session_->end({EndReason::authorization_expired, "the authorization has expired"});
-      default: return close(state_ != State::lingering);
+      default:
+        return close(state_ != State::lingering);
     }
   }
 

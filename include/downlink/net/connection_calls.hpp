@@ -3,8 +3,8 @@
 #include <downlink/net/connection.hpp>
 
 /// How a connection calls the application: its authorizer, its handlers of requests and messages, and its peers. A
-/// program that sets no such handler refers to none of this; what would make it compile coroutines and executors all the
-/// same are templates.
+/// program that sets no such handler refers to none of this; what would make it compile coroutines and executors all
+/// the same are templates.
 
 namespace downlink::detail {
 
@@ -23,8 +23,10 @@ void Connection::authorize() {
 
 inline void Connection::decided(Decision decision) {
   switch (decision.kind) {
-    case Decision::Kind::allowed: break;
-    case Decision::Kind::forbidden: return refuse(403, "this is not allowed");
+    case Decision::Kind::allowed:
+      break;
+    case Decision::Kind::forbidden:
+      return refuse(403, "this is not allowed");
     case Decision::Kind::unauthorized: {
       std::string headers;
       wire::append_header(headers, "WWW-Authenticate", decision.challenge);
@@ -108,10 +110,11 @@ void Connection::take_message(std::string data, bool binary) {
   if (!route_->inbound) return session_->end({EndReason::refused, "this channel takes no messages"});
   if (core_->stopped.load()) return close(true);
   in_handler_ = true;
-  route_->inbound(application_executor(shard_), Peer(peer_), Inbound{std::move(data), binary, {}, false},
-                  [self = ConnectionRef(this)](const std::exception_ptr& error, Reply reply) {
-                    self->shard_->dispatch([self, error, reply = std::move(reply)] { self->message_taken(error, reply); });
-                  });
+  route_->inbound(
+      application_executor(shard_), Peer(peer_), Inbound{std::move(data), binary, {}, false},
+      [self = ConnectionRef(this)](const std::exception_ptr& error, Reply reply) {
+        self->shard_->dispatch([self, error, reply = std::move(reply)] { self->message_taken(error, reply); });
+      });
   if (in_handler_) session_->pause();
 }
 

@@ -10,9 +10,8 @@ namespace downlink::detail {
 inline void Connection::read_channel() {
   auto& http = *http_;
   const auto& core = *core_;
-  const Negotiated chosen = negotiate(http.head, core.kinds, [&](std::size_t index) {
-    return core.transports[index].ops->claims(http.head);
-  });
+  const Negotiated chosen = negotiate(http.head, core.kinds,
+                                      [&](std::size_t index) { return core.transports[index].ops->claims(http.head); });
   if (chosen.index < 0) {
     if (chosen.status != 426) return refuse(406, "no transport offered here serves this request");
     return refuse(426, "this endpoint speaks WebSocket alone", false, "Connection: Upgrade\r\nUpgrade: websocket\r\n");
@@ -33,7 +32,8 @@ inline void Connection::refuse_over_limit() {
       (accept_names(http.head, "text/event-stream") || core_->kinds.size() == 1)) {
     std::string body;
     wire::append_sse_retry(body, retry());
-    return respond(200, "Content-Type: text/event-stream\r\nCache-Control: no-cache, no-transform\r\n", std::move(body));
+    return respond(200, "Content-Type: text/event-stream\r\nCache-Control: no-cache, no-transform\r\n",
+                   std::move(body));
   }
   std::string headers;
   wire::append_header(headers, "Retry-After", std::to_string(1 + jitter(5)));
@@ -139,8 +139,7 @@ inline void Connection::open_stream(const TransportOps& transport) {
     return send_response();
   }
   if (core_->calls.make_peer) (this->*core_->calls.make_peer)(transport.kind, true);
-  start_stream(std::move(head),
-               std::make_unique<StreamSession>(*this, *shard_, ops, core_->options.stream));
+  start_stream(std::move(head), std::make_unique<StreamSession>(*this, *shard_, ops, core_->options.stream));
 }
 
 inline void Connection::open_websocket(const TransportOps& transport) {
@@ -148,7 +147,8 @@ inline void Connection::open_websocket(const TransportOps& transport) {
   const RequestHead& request = http.head;
   if (request.method() != "GET") return refuse(400, "a WebSocket handshake is a GET", true);
   if (request.header_list("Sec-WebSocket-Version") != "13") {
-    return refuse(426, "the WebSocket version is 13", true, "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n");
+    return refuse(426, "the WebSocket version is 13", true,
+                  "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n");
   }
   const auto key = request.header("Sec-WebSocket-Key").value_or(std::string_view{});
   if (request.header_count("Sec-WebSocket-Key") != 1 || !wire::valid_websocket_key(key)) {
@@ -164,14 +164,15 @@ inline void Connection::open_websocket(const TransportOps& transport) {
   append_cors_headers(head, request, core_->options.cors, http.origin);
   head += "\r\n";
   if (core_->calls.make_peer) (this->*core_->calls.make_peer)(TransportKind::websocket, true);
-  start_stream(std::move(head), std::make_unique<WebSocketSession>(*this, *shard_, ops, core_->options.stream,
-                                            [](Carrier& carrier, std::string data, bool binary) {
-                                              auto& connection = static_cast<Connection&>(carrier);
-                                              const auto take = connection.core_->calls.take_message;
-                                              if (take) return (connection.*take)(std::move(data), binary);
-                                              connection.session_->end({EndReason::refused, "no messages are taken"});
-                                            },
-                                            core_->options.max_message));
+  start_stream(std::move(head), std::make_unique<WebSocketSession>(
+                                    *this, *shard_, ops, core_->options.stream,
+                                    [](Carrier& carrier, std::string data, bool binary) {
+                                      auto& connection = static_cast<Connection&>(carrier);
+                                      const auto take = connection.core_->calls.take_message;
+                                      if (take) return (connection.*take)(std::move(data), binary);
+                                      connection.session_->end({EndReason::refused, "no messages are taken"});
+                                    },
+                                    core_->options.max_message));
 }
 
 inline void Connection::start_stream(std::string head, std::unique_ptr<StreamSession> session) {

@@ -26,7 +26,9 @@ inline void Connection::pump() {
           head_came();
         }
         break;
-      case wire::RequestParser::State::complete: body_came(); break;
+      case wire::RequestParser::State::complete:
+        body_came();
+        break;
       case wire::RequestParser::State::head:
       case wire::RequestParser::State::body:
         if (used > 0 && !http_->unread.empty()) break;

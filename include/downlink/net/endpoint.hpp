@@ -124,7 +124,7 @@ class EndpointBase {
   }
   /// The same with the raw bytes that were read, from the request line on.
   template <class Socket>
-    requires requires(Socket& socket, error_code& error) { socket.release(error); }
+  requires requires(Socket& socket, error_code& error) { socket.release(error); }
   error_code adopt(Socket socket, std::string read) {
     error_code error;
     const int family = socket.local_endpoint(error).protocol().family();
@@ -148,16 +148,13 @@ class EndpointBase {
           auto shared = std::make_shared<decltype(handler)>(std::move(handler));
           const auto executor = net::get_associated_executor(*shared, core_->shards.front()->executor());
           auto work = std::make_shared<decltype(net::make_work_guard(executor))>(executor);
-          drain(time, [shared, executor, work] {
-            net::post(executor, [shared] { std::move (*shared)(); });
-          });
+          drain(time, [shared, executor, work] { net::post(executor, [shared] { std::move (*shared)(); }); });
         },
         token);
   }
 
  protected:
-  EndpointBase(const Contexts& contexts, EndpointOptions options,
-               const std::vector<EndpointCore::Offered>& transports)
+  EndpointBase(const Contexts& contexts, EndpointOptions options, const std::vector<EndpointCore::Offered>& transports)
       : core_(std::make_shared<EndpointCore>(std::move(options))) {
     if (contexts.empty()) throw std::invalid_argument("an endpoint needs at least one io_context");
     const auto& only = core_->options.only;
@@ -210,8 +207,7 @@ class EndpointBase {
     const auto& shard = core_->shards[index];
     SocketStream stream{SocketStream::Socket(shard->executor(), net::generic::stream_protocol(family, 0), native)};
     stream.configure(core_->options.socket);
-    ConnectionRef connection(
-        new ConnectionOver<SocketStream>(core_, shard, std::move(stream), std::move(give_back)));
+    ConnectionRef connection(new ConnectionOver<SocketStream>(core_, shard, std::move(stream), std::move(give_back)));
     connection->start_on_shard(std::move(read));
   }
 

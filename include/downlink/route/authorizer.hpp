@@ -51,7 +51,9 @@ struct AwaitableResult<net::awaitable<T, Executor>> {
   using Type = T;
 };
 template <class T>
-concept Awaitable = requires { typename AwaitableResult<T>::Type; };
+concept Awaitable = requires {
+  typename AwaitableResult<T>::Type;
+};
 
 /// A handler of the application's as the library calls it: it completes through `done`, at once or later on the
 /// shard's executor. What a handler throws is passed on as the error.
@@ -73,8 +75,8 @@ AsyncHandler<Result, Arguments...> make_async_handler(Function function) {
       std::optional<Returned> awaitable;
       auto kept = std::make_shared<std::tuple<Arguments...>>(std::forward<Arguments>(arguments)...);
       try {
-        awaitable.emplace(std::apply(
-            [&](auto&... each) -> Returned { return (*shared)(std::forward<Arguments>(each)...); }, *kept));
+        awaitable.emplace(
+            std::apply([&](auto&... each) -> Returned { return (*shared)(std::forward<Arguments>(each)...); }, *kept));
       } catch (...) {
         return done(std::current_exception(), std::move(result));
       }

@@ -38,7 +38,8 @@ struct Route {
 class Router {
  public:
   void add(std::string_view pattern, const Channel& channel, RouteOptions options) {
-    add(pattern, [channel](const RouteParameters&) -> Result<Channel> { return channel; }, options);
+    add(
+        pattern, [channel](const RouteParameters&) -> Result<Channel> { return channel; }, options);
   }
 
   void add(std::string_view pattern, const Hub& hub, RouteOptions options) {
@@ -65,9 +66,14 @@ class Router {
     Found found;
     for (const auto& route : routes_) {
       switch (route->pattern.match(path, found.parameters)) {
-        case PatternMatch::no: break;
-        case PatternMatch::yes: found.route = route.get(); return found;
-        case PatternMatch::malformed: found.malformed = true; return found;
+        case PatternMatch::no:
+          break;
+        case PatternMatch::yes:
+          found.route = route.get();
+          return found;
+        case PatternMatch::malformed:
+          found.malformed = true;
+          return found;
       }
     }
     return found;

@@ -15,8 +15,7 @@ class HeldPoll final : public Subscriber, public Deadline {
   /// There is an answer: messages, a gap, or nothing because the wait is over. The poll is done and may be destroyed.
   using Answer = void (*)(void* owner, const Range& range, bool gap);
 
-  HeldPoll(void* owner, Answer call, Shard& shard)
-      : owner_(owner), answer_(call), shard_(shard), entry_(*this) {}
+  HeldPoll(void* owner, Answer call, Shard& shard) : owner_(owner), answer_(call), shard_(shard), entry_(*this) {}
 
   const std::shared_ptr<ChannelState>& channel() const { return entry_.feed->owner().channel(); }
 

@@ -88,7 +88,8 @@ class ShardMember : public ListNode {
 class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost {
  public:
   using Executor = net::io_context::executor_type;
-  using Timer = net::basic_waitable_timer<std::chrono::steady_clock, net::wait_traits<std::chrono::steady_clock>, Executor>;
+  using Timer =
+      net::basic_waitable_timer<std::chrono::steady_clock, net::wait_traits<std::chrono::steady_clock>, Executor>;
   using Acceptor = net::basic_socket_acceptor<net::ip::tcp, Executor>;
 
   Shard(net::io_context& context, bool one_thread)
@@ -118,7 +119,8 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
     if (!executor_.running_in_this_thread()) return post(std::move(task));
     enter(std::move(task));
   }
-  /// For completion handlers, which the loop calls on one of its threads: goes on on the shard, at once when it is free.
+  /// For completion handlers, which the loop calls on one of its threads: goes on on the shard, at once when it is
+  /// free.
   template <class Function>
   void enter(Function&& function) {
     if (one_thread_ || runs_here()) return std::forward<Function>(function)();
@@ -205,7 +207,8 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
     set(drain_end_, time);
   }
 
-  /// The loop itself is going: the same as `shut_down`, and nothing of the loop's is kept. Nothing may be posted from here on.
+  /// The loop itself is going: the same as `shut_down`, and nothing of the loop's is kept. Nothing may be posted from
+  /// here on.
   void let_go() {
     gone_ = true;
     shut_down();

@@ -43,12 +43,14 @@ enum class Ready : unsigned char { read, write, error };
 ///
 /// - `try_write(buffers)` writes what fits now. `try_read(buffer)` reads what is there now.
 /// - `async_ready(what, handler)` completes with `void(error_code)` on any thread of the context.
-/// - `committed()` is how many of the bytes last offered must be finished, with the same bytes, before any others: 0 for
+/// - `committed()` is how many of the bytes last offered must be finished, with the same bytes, before any others: 0
+/// for
 ///   a plain socket, the submitted range for TLS.
-/// - `remote_address()` is the other end's IP address, or empty. `end_output()` half-closes; `close()` closes at once, with a reset if `reset` is set.
+/// - `remote_address()` is the other end's IP address, or empty. `end_output()` half-closes; `close()` closes at once,
+/// with a reset if `reset` is set.
 template <class S>
-concept Stream = std::movable<S> && requires(S& stream, std::span<const net::const_buffer> out,
-                                             net::mutable_buffer in, void (*handler)(error_code)) {
+concept Stream = std::movable<S> &&
+    requires(S& stream, std::span<const net::const_buffer> out, net::mutable_buffer in, void (*handler)(error_code)) {
   { stream.try_write(out) } -> std::same_as<IoResult>;
   { stream.try_read(in) } -> std::same_as<IoResult>;
   stream.async_ready(Ready::read, handler);

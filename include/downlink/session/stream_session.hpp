@@ -284,8 +284,8 @@ class StreamSession : public Subscriber, public Deadline {
   }
 
   bool skips() const {
-    return ops_.tells_gaps && (channel().options().lag_policy == LagPolicy::skip ||
-                               entry_.next <= channel().reset_through());
+    return ops_.tells_gaps &&
+           (channel().options().lag_policy == LagPolicy::skip || entry_.next <= channel().reset_through());
   }
 
   void tell_gap(std::string_view requested) {

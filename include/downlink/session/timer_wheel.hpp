@@ -27,8 +27,8 @@ class Deadline : public ListNode {
 };
 
 /// A hierarchical timer wheel without a clock of its own: four wheels of 64 slots over ticks of a millisecond reach
-/// four and a half hours; what is due later goes round again. A deadline is rounded up to a step of at most an eighth of its
-/// interval (and of a second), so that the many heartbeats of a server fall due together.
+/// four and a half hours; what is due later goes round again. A deadline is rounded up to a step of at most an eighth
+/// of its interval (and of a second), so that the many heartbeats of a server fall due together.
 class TimerWheel {
  public:
   using Duration = std::chrono::milliseconds;

@@ -81,14 +81,20 @@ class WebSocketSession final : public StreamSession {
     while (!closed_) {
       const auto event = reader_.next(bytes);
       switch (event.kind) {
-        case Kind::none: return;
+        case Kind::none:
+          return;
         case Kind::message:
           if (!ending()) on_message_(carrier(), std::string(event.payload), event.binary);
           break;
-        case Kind::ping: pong(event.payload); break;
-        case Kind::pong: break;
-        case Kind::close: return answer_close(event);
-        case Kind::error: return fail(event);
+        case Kind::ping:
+          pong(event.payload);
+          break;
+        case Kind::pong:
+          break;
+        case Kind::close:
+          return answer_close(event);
+        case Kind::error:
+          return fail(event);
       }
       throttled_ = queued() > reply_high_water;
       if (holds_input()) {

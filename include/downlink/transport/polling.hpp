@@ -28,7 +28,8 @@ struct PollElement {
 };
 
 /// What one poll answers at most (WIRE §3).
-inline constexpr ReadLimits poll_limits{.bytes = std::size_t{1} << 20, .messages = 1000, .pieces = ReadLimits::most_pieces};
+inline constexpr ReadLimits poll_limits{
+    .bytes = std::size_t{1} << 20, .messages = 1000, .pieces = ReadLimits::most_pieces};
 
 }  // namespace detail
 }  // namespace downlink

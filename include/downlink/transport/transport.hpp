@@ -211,7 +211,9 @@ inline bool claims_nothing(const RequestHead&) { return false; }
 /// What an endpoint can offer: one of the library's `ShortPolling`, `LongPolling`, `Sse` and `WebSocket`, or a type of
 /// the application's own that satisfies `HttpStreamTransport`.
 template <class T>
-concept Transport = PollingTransport<T> || HttpStreamTransport<T> || requires { T::ops; };
+concept Transport = PollingTransport<T> || HttpStreamTransport<T> || requires {
+  T::ops;
+};
 
 namespace detail {
 
@@ -220,7 +222,7 @@ constexpr TransportOps make_transport_ops() {
   if constexpr (requires { T::ops; }) {
     return T::ops;
   } else if constexpr (HttpStreamTransport<T>) {
-    return {T::name,        kind_of<T>(), ResponseEnd::never,    T::content_type,
+    return {T::name,         kind_of<T>(), ResponseEnd::never, T::content_type,
             headers_of<T>(), &T::claims,   &http_stream_ops<T>};
   } else {
     return {T::name, T::kind, T::response_end, "application/json", {}, &claims_nothing, nullptr};

@@ -39,17 +39,27 @@ struct WebSocketV1 {
 constexpr std::uint16_t close_code(EndReason reason) {
   switch (reason) {
     case EndReason::peer_left:
-    case EndReason::channel_closed: return 1000;
-    case EndReason::shutdown: return 1001;
-    case EndReason::protocol_error: return 1002;
-    case EndReason::not_utf8: return 1007;
-    case EndReason::refused: return 1008;
-    case EndReason::too_big: return 1009;
-    case EndReason::internal_error: return 1011;
+    case EndReason::channel_closed:
+      return 1000;
+    case EndReason::shutdown:
+      return 1001;
+    case EndReason::protocol_error:
+      return 1002;
+    case EndReason::not_utf8:
+      return 1007;
+    case EndReason::refused:
+      return 1008;
+    case EndReason::too_big:
+      return 1009;
+    case EndReason::internal_error:
+      return 1011;
     case EndReason::too_slow:
-    case EndReason::timed_out: return 1013;
-    case EndReason::gap: return 4001;
-    case EndReason::authorization_expired: return 4002;
+    case EndReason::timed_out:
+      return 1013;
+    case EndReason::gap:
+      return 4001;
+    case EndReason::authorization_expired:
+      return 4002;
   }
   return 1011;
 }
@@ -62,7 +72,7 @@ inline void websocket_end(std::string& out, const Ending& ending) {
 
 template <class F>
 inline constexpr StreamOps websocket_ops{
-    &form_ops<F>, {}, std::is_same_v<F, WebSocketV1>, false, true, &F::open, &F::gap, &websocket_ping, &F::encode,
+    &form_ops<F>,  {}, std::is_same_v<F, WebSocketV1>, false, true, &F::open, &F::gap, &websocket_ping, &F::encode,
     &websocket_end};
 
 }  // namespace detail
