@@ -37,7 +37,7 @@ std::string bearer(const std::string& token) { return "Authorization: Bearer " +
 
 }  // namespace
 
-TEST_CASE("--transports is what channels offer", "[examples][hub][options][wire-10]") {
+TEST_CASE("the option --transports is what channels offer", "[examples][hub][options][wire-10]") {
   Hub sse({"--transports", "sse"});
   CHECK(get(sse.port(), "/channels/a", "Accept: application/json\r\n").status == 406);
   SseClient(sse.port(), "/channels/a").open();
@@ -51,7 +51,7 @@ TEST_CASE("--transports is what channels offer", "[examples][hub][options][wire-
   CHECK(get(polls.port(), "/channels/a", "Accept: text/event-stream\r\n").header("Content-Type") == "application/json");
 }
 
-TEST_CASE("--history, --history-bytes and --history-age bound what is retained", "[examples][hub][options][wire-10]") {
+TEST_CASE("the option --history, --history-bytes and --history-age bound what is retained", "[examples][hub][options][wire-10]") {
   const auto publish = [](std::uint16_t port) {
     for (const auto* text : {"1111", "2222", "3333", "4444", "5555"}) post(port, "/channels/a", text);
   };
@@ -68,7 +68,7 @@ TEST_CASE("--history, --history-bytes and --history-age bound what is retained",
   CHECK(eventually([&] { return history_of(age.port()).size() < 5; }));
 }
 
-TEST_CASE("--heartbeat is the interval of comments and pings", "[examples][hub][options][wire-10]") {
+TEST_CASE("the option --heartbeat is the interval of comments and pings", "[examples][hub][options][wire-10]") {
   Hub hub({"--heartbeat", "0.2"});
   SseClient sse(hub.port(), "/channels/a");
   sse.open();
@@ -80,7 +80,7 @@ TEST_CASE("--heartbeat is the interval of comments and pings", "[examples][hub][
   CHECK(socket.next_frame().opcode == ws_ping);
 }
 
-TEST_CASE("--max-wait bounds how long a poll is held", "[examples][hub][options][wire-10]") {
+TEST_CASE("the option --max-wait bounds how long a poll is held", "[examples][hub][options][wire-10]") {
   Hub hub({"--max-wait", "1"});
   const auto start = std::chrono::steady_clock::now();
   const auto answer = get(hub.port(), "/channels/a", "Prefer: wait=30\r\n");
@@ -90,7 +90,7 @@ TEST_CASE("--max-wait bounds how long a poll is held", "[examples][hub][options]
   CHECK(took < 4s);
 }
 
-TEST_CASE("--allow-origin lets pages of other origins in", "[examples][hub][options][wire-10]") {
+TEST_CASE("the option --allow-origin lets pages of other origins in", "[examples][hub][options][wire-10]") {
   const std::string origin = "Origin: https://app.example\r\n";
   Hub none({});
   CHECK(post(none.port(), "/channels/a", "x", origin).status == 403);
@@ -103,7 +103,7 @@ TEST_CASE("--allow-origin lets pages of other origins in", "[examples][hub][opti
   CHECK(get(any.port(), "/channels/a", origin).header("Access-Control-Allow-Origin") == "*");
 }
 
-TEST_CASE("--token is needed to subscribe and to publish", "[examples][hub][options][wire-10]") {
+TEST_CASE("the option --token is needed to subscribe and to publish", "[examples][hub][options][wire-10]") {
   Hub hub({"--token", "s3cret"});
   const auto port = hub.port();
   for (const std::string& headers : {std::string(), bearer("wrong"), bearer("s3cre"), bearer("s3cret1"), bearer("")}) {
@@ -126,7 +126,7 @@ TEST_CASE("--token is needed to subscribe and to publish", "[examples][hub][opti
   for (const auto* path : {"/", "/downlink.js", "/metrics", "/healthz"}) CHECK(get(port, path).status == 200);
 }
 
-TEST_CASE("--publish-token is needed to publish", "[examples][hub][options][wire-10]") {
+TEST_CASE("the option --publish-token is needed to publish", "[examples][hub][options][wire-10]") {
   Hub hub({"--token", "reader", "--publish-token", "writer"});
   const auto port = hub.port();
   CHECK(post(port, "/channels/a", "x", bearer("reader")).status == 401);
@@ -152,7 +152,7 @@ TEST_CASE("--publish-token is needed to publish", "[examples][hub][options][wire
   CHECK(history_of(open.port()) == std::vector<std::string>{"x"});
 }
 
-TEST_CASE("--max-message bounds what is taken", "[examples][hub][options][wire-10]") {
+TEST_CASE("the option --max-message bounds what is taken", "[examples][hub][options][wire-10]") {
   Hub hub({"--max-message", "100"});
   const std::string most(100, 'x');
   CHECK(post(hub.port(), "/channels/a", most).status == 202);
@@ -164,7 +164,7 @@ TEST_CASE("--max-message bounds what is taken", "[examples][hub][options][wire-1
   CHECK(socket.closes().close_code() == 1009);
 }
 
-TEST_CASE("--max-lag and --lag-policy decide about slow subscribers", "[examples][hub][options][wire-10][wire-7]") {
+TEST_CASE("the option --max-lag and --lag-policy decide about slow subscribers", "[examples][hub][options][wire-10][wire-7]") {
   constexpr int count = 48;
   const std::string text(std::size_t{1} << 20, 'x');
   const auto publish = [&](std::uint16_t port) {
@@ -202,7 +202,7 @@ TEST_CASE("--max-lag and --lag-policy decide about slow subscribers", "[examples
   }
 }
 
-TEST_CASE("--max-connections bounds connections", "[examples][hub][options][wire-10][wire-8]") {
+TEST_CASE("the option --max-connections bounds connections", "[examples][hub][options][wire-10][wire-8]") {
   Hub hub({"--max-connections", "2"});
   const auto port = hub.port();
   WebSocketClient first(port, "/channels/a");
@@ -218,7 +218,7 @@ TEST_CASE("--max-connections bounds connections", "[examples][hub][options][wire
   CHECK(eventually([&] { return get(port, "/channels/a").status == 200; }));
 }
 
-TEST_CASE("--head-timeout, --body-timeout and --idle-timeout end what does not come",
+TEST_CASE("the option --head-timeout, --body-timeout and --idle-timeout end what does not come",
           "[examples][hub][options][wire-10][wire-8]") {
   Hub hub({"--head-timeout", "0.3", "--body-timeout", "0.4", "--idle-timeout", "0.5"});
   Connection head(hub.port());
@@ -235,7 +235,7 @@ TEST_CASE("--head-timeout, --body-timeout and --idle-timeout end what does not c
   CHECK(std::chrono::steady_clock::now() - start >= 400ms);
 }
 
-TEST_CASE("--channel-idle is how long an unused channel is kept", "[examples][hub][options][wire-10]") {
+TEST_CASE("the option --channel-idle is how long an unused channel is kept", "[examples][hub][options][wire-10]") {
   Hub hub({"--channel-idle", "0.3"});
   const auto port = hub.port();
   WebSocketClient subscriber(port, "/channels/kept");
@@ -247,7 +247,7 @@ TEST_CASE("--channel-idle is how long an unused channel is kept", "[examples][hu
   CHECK(PollAnswer(get(port, "/channels/kept?cursor=earliest")).data.size() == 1);
 }
 
-TEST_CASE("--threads serve the same channels", "[examples][hub][options][wire-10]") {
+TEST_CASE("the option --threads serve the same channels", "[examples][hub][options][wire-10]") {
   Hub hub({"--threads", "3"});
   std::vector<WebSocketClient> subscribers;
   for (int i = 0; i < 9; ++i) {
