@@ -190,7 +190,8 @@ TEST_CASE("the hub refuses bad names, events and texts", "[examples][hub][wire-1
   for (const auto* event : {"", "message"}) {
     CHECK(post(port, std::string("/channels/default?event=") + event, "x").status == 202);
   }
-  for (const auto& message : PollAnswer(get(port, "/channels/default?cursor=earliest")).json.at("messages")) {
+  const PollAnswer answer(get(port, "/channels/default?cursor=earliest"));
+  for (const auto& message : answer.json.at("messages")) {
     CHECK_FALSE(message.contains("event"));
   }
 }
