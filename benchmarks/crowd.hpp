@@ -24,7 +24,7 @@ class Crowd {
   /// Call before the program has threads.
   Crowd() {
     raise_file_limit();
-    if (::pipe(commands_) != 0 || ::pipe(answers_) != 0) throw std::runtime_error("pipe failed");
+    if (::pipe(commands_) != 0) throw std::runtime_error("pipe failed");
     pid_ = ::fork();
     if (pid_ < 0) throw std::runtime_error("fork failed");
     if (pid_ == 0) {
@@ -38,7 +38,7 @@ class Crowd {
   ~Crowd() {
     ::kill(pid_, SIGKILL);
     ::waitpid(pid_, nullptr, 0);
-    for (const int fd : {commands_[0], commands_[1], answers_[0], answers_[1]}) ::close(fd);
+    for (const int fd : commands_) ::close(fd);
   }
 
   /// Lets `count` clients connect to this port of 127.0.0.1 and send `request`. Returns at once.
@@ -105,6 +105,5 @@ class Crowd {
   }
 
   int commands_[2]{};
-  int answers_[2]{};
   pid_t pid_ = 0;
 };

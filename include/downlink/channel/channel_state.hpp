@@ -13,8 +13,6 @@
 
 #include <downlink/channel/encoded_log.hpp>
 #include <downlink/wire/cursor.hpp>
-#include <downlink/wire/sse.hpp>
-#include <downlink/wire/utf8.hpp>
 
 namespace downlink::detail {
 
@@ -61,9 +59,7 @@ class ChannelState {
 
   static error_code validate(const ChannelOptions& options, const Message& message) {
     if (message.data.size() > options.max_message) return errc::message_too_large;
-    if (!wire::valid_event_name(message.event)) return errc::bad_event_name;
-    if (!message.binary && !wire::is_utf8(message.data)) return errc::not_utf8;
-    return {};
+    return check_message(message);
   }
 
   /// Appends under the next offset, or under `at`, and wakes whoever waits.

@@ -7,6 +7,10 @@
 #include <string>
 #include <string_view>
 
+#include <downlink/error.hpp>
+#include <downlink/wire/sse.hpp>
+#include <downlink/wire/utf8.hpp>
+
 namespace downlink {
 
 /// What an application publishes: plain values, kept unchanged in the log.
@@ -56,4 +60,15 @@ struct MessageId {
   }
 };
 
+namespace detail {
+
+/// What the wire asks of every message, published or sent to one peer: an event name that is allowed, and text that is
+/// UTF-8.
+inline error_code check_message(const Message& message) {
+  if (!wire::valid_event_name(message.event)) return errc::bad_event_name;
+  if (!message.binary && !wire::is_utf8(message.data)) return errc::not_utf8;
+  return {};
+}
+
+}  // namespace detail
 }  // namespace downlink

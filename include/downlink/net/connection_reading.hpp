@@ -57,12 +57,7 @@ inline void Connection::poll(const TransportOps& transport) {
   if (wait.count() > 0 && http.head.method() == "GET" && !core_->draining.load()) {
     state_ = State::held;
     http.held.emplace(
-        this,
-        [](void* self, const Range& range, bool gap) {
-          auto& connection = *static_cast<Connection*>(self);
-          if (connection.core_->draining.load()) connection.http_->close_after = true;
-          connection.answer_poll(range, gap);
-        },
+        this, [](void* self, const Range& range, bool gap) { static_cast<Connection*>(self)->answer_poll(range, gap); },
         *shard_);
     return http.held->start(shard_->feed(state), http.start, start, wait);
   }

@@ -14,8 +14,6 @@
 #include <downlink/channel/message.hpp>
 #include <downlink/error.hpp>
 #include <downlink/transport/negotiation.hpp>
-#include <downlink/wire/sse.hpp>
-#include <downlink/wire/utf8.hpp>
 
 namespace downlink {
 
@@ -92,8 +90,7 @@ class Peer {
   /// `peer_gone`; `no_reply_path` for a poll or the sender of a POST; `peer_queue_full`, and the peer is closed
   /// (1013); `bad_event_name`; `not_utf8`.
   error_code send(Message message) const {
-    if (!wire::valid_event_name(message.event)) return errc::bad_event_name;
-    if (!message.binary && !wire::is_utf8(message.data)) return errc::not_utf8;
+    if (const auto bad = detail::check_message(message)) return bad;
     if (message.event == "message") message.event.clear();
     const std::lock_guard guard(state_->mutex);
     if (!state_->link) return errc::peer_gone;
