@@ -17,10 +17,12 @@
 #include <string>
 #include <vector>
 
-/// Many clients in a process of their own: they connect, send one request each, and read and discard whatever comes.
-/// Their memory and most of their CPU time are not the server's.
+/// Many clients in a process of their own: they connect, send one request each, and read and discard whatever comes,
+/// or nothing. Their memory and most of their CPU time are not the server's.
 class Crowd {
  public:
+  enum class Reads : std::uint32_t { everything, nothing };
+
   /// Call before the program has threads.
   Crowd() {
     raise_file_limit();
@@ -42,8 +44,9 @@ class Crowd {
   }
 
   /// Lets `count` clients connect to this port of 127.0.0.1 and send `request`. Returns at once.
-  void connect(std::uint16_t port, std::uint32_t count, const std::string& request) {
-    const std::uint32_t head[3] = {port, count, static_cast<std::uint32_t>(request.size())};
+  void connect(std::uint16_t port, std::uint32_t count, const std::string& request, Reads reads = Reads::everything) {
+    const std::uint32_t head[] = {port, count, static_cast<std::uint32_t>(request.size()),
+                                  static_cast<std::uint32_t>(reads)};
     write_all(commands_[1], head, sizeof head);
     write_all(commands_[1], request.data(), request.size());
   }
@@ -83,7 +86,7 @@ class Crowd {
   }
 
   void take_command(int epoll, std::vector<char>& buffer) {
-    std::uint32_t head[3];
+    std::uint32_t head[4];
     if (::read(commands_[0], head, sizeof head) != sizeof head) ::_exit(0);
     if (::read(commands_[0], buffer.data(), head[2]) != static_cast<ssize_t>(head[2])) ::_exit(1);
     sockaddr_in address{};
@@ -92,11 +95,17 @@ class Crowd {
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     for (std::uint32_t i = 0; i < head[1]; ++i) {
       const int fd = ::socket(AF_INET, SOCK_STREAM, 0);
+      const bool reads = head[3] == static_cast<std::uint32_t>(Reads::everything);
+      if (!reads) {
+        const int size = 4096;  // its kernel takes little before it is read
+        ::setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
+      }
       if (fd < 0 || ::connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) {
         std::perror("a client can't connect");
         ::_exit(1);
       }
       write_all(fd, buffer.data(), head[2]);
+      if (!reads) continue;
       epoll_event event{};
       event.events = EPOLLIN;
       event.data.fd = fd;

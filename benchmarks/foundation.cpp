@@ -5,7 +5,6 @@
 #include <chrono>
 #include <cstdlib>
 #include <downlink/downlink.hpp>
-#include <fstream>
 #include <functional>
 #include <iostream>
 #include <memory>
@@ -14,33 +13,13 @@
 #include <vector>
 
 #include "crowd.hpp"
+#include "figures.hpp"
 
 namespace {
 
 using namespace std::chrono_literals;
 using Clock = std::chrono::steady_clock;
 using Server = downlink::Server<downlink::WebSocket, downlink::Sse>;
-
-const std::string sse_request = "GET /feed HTTP/1.1\r\nHost: a\r\nAccept: text/event-stream\r\n\r\n";
-const std::string websocket_request =
-    "GET /feed HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
-    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
-
-double rss_bytes() {
-  std::ifstream status("/proc/self/status");
-  for (std::string word; status >> word;) {
-    if (word != "VmRSS:") continue;
-    double kilobytes = 0;
-    status >> kilobytes;
-    return kilobytes * 1024;
-  }
-  return 0;
-}
-
-double quantile(std::vector<double> values, double q) {
-  std::sort(values.begin(), values.end());
-  return values.empty() ? 0 : values[static_cast<std::size_t>(q * static_cast<double>(values.size() - 1))];
-}
 
 /// A server whose loop the calling thread runs.
 struct Fixture {
@@ -69,21 +48,6 @@ void idle_memory(bool websocket, std::uint32_t count) {
   fixture.run_until(100 + count);
   std::cout << "memory of an idle subscriber, " << (websocket ? "WebSocket" : "SSE") << ", " << count << ": "
             << (rss_bytes() - before) / count << " bytes\n";
-}
-
-/// Runs a part in a process of its own, whose memory no earlier part has touched.
-template <class Part>
-void apart(Part&& part) {
-  std::cout.flush();
-  const pid_t child = ::fork();
-  if (child == 0) {
-    part();
-    std::cout.flush();
-    ::_exit(0);
-  }
-  int status = 0;
-  ::waitpid(child, &status, 0);
-  if (status != 0) throw std::runtime_error("a part of the benchmark failed");
 }
 
 /// The median time of one publish from a thread of its own, in microseconds.

@@ -17,11 +17,6 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr std::string_view upgrade =
-    "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
-    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
-constexpr std::string_view event_stream = "Accept: text/event-stream\r\n";
-
 Decision by_token(const RequestHead& head) {
   const auto token = head.header("Authorization");
   if (!token) return unauthorized();

@@ -13,9 +13,6 @@ namespace {
 
 constexpr std::string_view mine = "Origin: https://a.example\r\n";
 constexpr std::string_view other = "Origin: https://b.example\r\n";
-constexpr std::string_view upgrade =
-    "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
-    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
 
 EndpointOptions allowing(std::vector<std::string> origins, bool credentials = false) {
   return {.cors = {.allowed_origins = std::move(origins), .allow_credentials = credentials}};

@@ -16,16 +16,16 @@ using namespace downlink::testing;
 namespace {
 
 using Texts = std::vector<std::string>;
-using Polled = Served<ShortPolling>;
+using ShortPolled = Served<ShortPolling>;
 
-Texts data_of(Polled& served, const std::string& query, const std::string& headers = {}) {
+Texts data_of(ShortPolled& served, const std::string& query, const std::string& headers = {}) {
   return PollAnswer(served.get("/c?" + query, headers)).data;
 }
 
 }  // namespace
 
 TEST_CASE("a message's id is 1 to 64 characters of [A-Za-z0-9._-] and no reserved word", "[scenario][WIRE-1]") {
-  Polled served;
+  ShortPolled served;
   served.start();
   served.publish_many(3);
   const PollAnswer answer(served.get("/c?cursor=earliest"));
@@ -40,7 +40,7 @@ TEST_CASE("a message's id is 1 to 64 characters of [A-Za-z0-9._-] and no reserve
 }
 
 TEST_CASE("Last-Event-ID wins over the query's cursor, and that over its other names", "[scenario][WIRE-1]") {
-  Polled served;
+  ShortPolled served;
   served.start();
   const auto ids = served.publish_many(5);
   const auto tag = [&](int i) { return "If-None-Match: \"" + ids[static_cast<std::size_t>(i)] + "\"\r\n"; };
@@ -54,7 +54,7 @@ TEST_CASE("Last-Event-ID wins over the query's cursor, and that over its other n
 }
 
 TEST_CASE("an empty value counts as not given", "[scenario][WIRE-1]") {
-  Polled served;
+  ShortPolled served;
   served.start();
   const auto ids = served.publish_many(3);
   CHECK(data_of(served, "cursor=" + ids[1], "Last-Event-ID: \r\n") == Texts{"3"});
@@ -65,7 +65,7 @@ TEST_CASE("an empty value counts as not given", "[scenario][WIRE-1]") {
 }
 
 TEST_CASE("earliest, latest and history=N stand in a cursor's place", "[scenario][WIRE-1]") {
-  Polled served;
+  ShortPolled served;
   served.start();
   const auto ids = served.publish_many(4);
   CHECK(data_of(served, "cursor=earliest") == Texts{"1", "2", "3", "4"});
@@ -85,13 +85,13 @@ TEST_CASE("earliest, latest and history=N stand in a cursor's place", "[scenario
 
 TEST_CASE("without a cursor the route's default start holds", "[scenario][WIRE-1]") {
   SECTION("latest unless configured") {
-    Polled served;
+    ShortPolled served;
     served.start();
     served.publish_many(2);
     CHECK(data_of(served, "").empty());
   }
   SECTION("earliest where configured") {
-    Polled served({}, {}, {.start = DefaultStart::earliest});
+    ShortPolled served({}, {}, {.start = DefaultStart::earliest});
     served.start();
     served.publish_many(2);
     CHECK(data_of(served, "") == Texts{"1", "2"});
@@ -114,7 +114,7 @@ TEST_CASE("what is no cursor, and a history that is no number, is 400", "[scenar
 }
 
 TEST_CASE("a cursor of 64 characters is one, of 65 is 400", "[scenario][WIRE-1]") {
-  Polled served;
+  ShortPolled served;
   served.start();
   CHECK(PollAnswer(served.get("/c?cursor=" + std::string(64, 'x'))).gap);
   CHECK(served.get("/c?cursor=" + std::string(65, 'x')).status == 400);
@@ -123,7 +123,7 @@ TEST_CASE("a cursor of 64 characters is one, of 65 is 400", "[scenario][WIRE-1]"
 }
 
 TEST_CASE("a malformed cursor is 400 even where another one follows", "[scenario][WIRE-1]") {
-  Polled served;
+  ShortPolled served;
   served.start();
   const auto id = served.publish("1");
   CHECK(served.get("/c?cursor=" + id, "Last-Event-ID: a b\r\n").status == 400);
@@ -131,7 +131,7 @@ TEST_CASE("a malformed cursor is 400 even where another one follows", "[scenario
 }
 
 TEST_CASE("queries are decoded as forms", "[scenario][WIRE-2]") {
-  Polled served;
+  ShortPolled served;
   served.start();
   const auto ids = served.publish_many(2);
   std::string encoded;
@@ -143,7 +143,7 @@ TEST_CASE("queries are decoded as forms", "[scenario][WIRE-2]") {
 }
 
 TEST_CASE("a cursor that this log did not make, has lost, or lies in its future is a gap", "[scenario][WIRE-1]") {
-  Polled served({}, {.history = {.max_messages = 2}});
+  ShortPolled served({}, {.history = {.max_messages = 2}});
   served.start();
   const auto ids = served.publish_many(5);
   const std::string epoch = ids[0].substr(0, ids[0].find('-'));
@@ -173,7 +173,7 @@ TEST_CASE("a cursor that this log did not make, has lost, or lies in its future 
 }
 
 TEST_CASE("earliest, latest and history are never a gap", "[scenario][WIRE-1]") {
-  Polled served({}, {.history = {.max_messages = 2}});
+  ShortPolled served({}, {.history = {.max_messages = 2}});
   served.start();
   served.publish_many(5);
   for (const auto* query : {"cursor=earliest", "cursor=latest", "history=1", "history=5", "x"}) {
@@ -182,7 +182,7 @@ TEST_CASE("earliest, latest and history are never a gap", "[scenario][WIRE-1]") 
 }
 
 TEST_CASE("a gap in an empty log says so, and its cursor goes on", "[scenario][WIRE-1]") {
-  Polled served;
+  ShortPolled served;
   served.start();
   const PollAnswer gap(served.get("/c?cursor=foreign-7"));
   CHECK(gap.gap);
@@ -206,7 +206,7 @@ TEST_CASE("a long poll with a gap is answered at once", "[scenario][WIRE-1]") {
 }
 
 TEST_CASE("an epoch that changes is a gap for each standing cursor", "[scenario][WIRE-1]") {
-  Polled served;
+  ShortPolled served;
   served.start();
   const auto ids = served.publish_many(2);
   REQUIRE(served.channel.append({7, 40}, {.data = "new"}));
@@ -261,7 +261,7 @@ TEST_CASE("polls one after the other repeat nothing and skip nothing", "[scenari
 }
 
 TEST_CASE("with one message of history the newest one is retained, whatever its size", "[scenario][WIRE-1]") {
-  Polled served({}, {.history = {.max_messages = 1, .max_bytes = 10}});
+  ShortPolled served({}, {.history = {.max_messages = 1, .max_bytes = 10}});
   served.start();
   const auto first = served.publish("1");
   const auto second = served.publish(std::string(1000, 'x'));

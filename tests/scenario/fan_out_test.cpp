@@ -26,8 +26,6 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr std::string_view v1 = WebSocketClient::v1;
-
 /// Time that the test moves by hand.
 class HandClock final : public Clock {
  public:
@@ -70,8 +68,6 @@ struct FanOutServer {
   Server<WebSocket, Sse, LongPolling, ShortPolling> server;
 };
 
-std::string cursor_header(const std::string& id) { return "Last-Event-ID: " + id + "\r\n"; }
-
 /// Bytes that show it when any of them is missing or doubled.
 std::string pattern(std::size_t size, unsigned seed) {
   std::minstd_rand random(seed + 1);
@@ -96,7 +92,7 @@ TEST_CASE("a burst within max_lag reaches every stream whole, though the history
   std::deque<WebSocketClient> ws;
   for (int i = 0; i < 4; ++i) {
     sse.emplace_back(s.port(), "/c").open();
-    ws.emplace_back(s.port(), "/c", v1).open();
+    ws.emplace_back(s.port(), "/c", WebSocketClient::v1).open();
   }
   std::vector<std::string> ids;
   std::jthread publishing([&] {
@@ -142,7 +138,7 @@ TEST_CASE("a message that is published while a subscriber comes is not lost", "[
         client.open();
         if (client.next_event().data != std::to_string(i)) ++missing;
       } else if (kind == 1) {
-        WebSocketClient client(s.port(), "/c", std::string(v1) + cursor_header(cursor));
+        WebSocketClient client(s.port(), "/c", std::string(WebSocketClient::v1) + cursor_header(cursor));
         client.open();
         if (client.next_v1().data != std::to_string(i)) ++missing;
       } else {
@@ -172,7 +168,7 @@ TEST_CASE("a resuming reader whose backlog is evicted under it is told", "[scena
     sse.emplace(slow_connection(s.port()), "/c", begin);
     CHECK(sse->open().id == ids[0]);
   } else {
-    ws.emplace(slow_connection(s.port()), "/c", std::string(v1) + begin);
+    ws.emplace(slow_connection(s.port()), "/c", std::string(WebSocketClient::v1) + begin);
     CHECK(ws->open().id == ids[0]);
   }
   s.settle();
@@ -230,7 +226,7 @@ TEST_CASE("ids that jump, and a new epoch, give every standing cursor its gap", 
   const auto last = s.publish({.data = "before"});
   SseClient sse(s.port(), "/c");
   sse.open();
-  WebSocketClient ws(s.port(), "/c", v1);
+  WebSocketClient ws(s.port(), "/c", WebSocketClient::v1);
   ws.open();
   WebSocketClient raw(s.port(), "/c");
   Connection poll(s.port(), 20s);
@@ -296,7 +292,7 @@ TEST_CASE("a reader past max_lag is ended, or skipped forward where it can be to
   FanOutServer s({.max_lag = 256 << 10, .lag_policy = policy});
   SseClient sse(slow_connection(s.port()), "/c");
   sse.open();
-  WebSocketClient ws(slow_connection(s.port()), "/c", v1);
+  WebSocketClient ws(slow_connection(s.port()), "/c", WebSocketClient::v1);
   ws.open();
   WebSocketClient raw(slow_connection(s.port()), "/c");
   SseClient fast(s.port(), "/c");
@@ -363,7 +359,7 @@ TEST_CASE("what fills the socket's buffer in the middle of a message is finished
   if (over_sse) {
     sse.emplace(slow_connection(s.port()), "/c").open();
   } else {
-    ws.emplace(slow_connection(s.port()), "/c", v1).open();
+    ws.emplace(slow_connection(s.port()), "/c", WebSocketClient::v1).open();
   }
   REQUIRE(eventually([&] {
     const std::lock_guard guard(mutex);
@@ -406,7 +402,7 @@ TEST_CASE("a connected reader gets the newest message of a key, and none that ex
   FanOutServer s({.clock = clock});
   SseClient sse(slow_connection(s.port()), "/c");
   sse.open();
-  WebSocketClient ws(slow_connection(s.port()), "/c", v1);
+  WebSocketClient ws(slow_connection(s.port()), "/c", WebSocketClient::v1);
   ws.open();
   const auto blocker = s.block();
   s.publish({.data = "a1", .key = "a"});

@@ -12,11 +12,6 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr std::string_view upgrade =
-    "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
-    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
-constexpr std::string_view event_stream = "Accept: text/event-stream\r\n";
-
 // What serves a request. What counts as a subscriber is a held poll or a stream: a message answers the one and does
 // nothing to the other.
 template <class... Ts>

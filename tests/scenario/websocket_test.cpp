@@ -62,10 +62,6 @@ class Notes {
   std::vector<std::string> notes_;
 };
 
-constexpr std::string_view v1 = WebSocketClient::v1;
-
-std::string cursor_header(const std::string& id) { return "Last-Event-ID: " + id + "\r\n"; }
-
 }  // namespace
 
 TEST_CASE("the handshake answers with the accept of RFC 6455 §1.3", "[scenario][WIRE-5]") {
@@ -86,7 +82,7 @@ TEST_CASE("only the subprotocol that was offered is selected", "[scenario][WIRE-
   const auto selected = [&](std::string_view headers) {
     return WebSocketClient(port, "/c", headers).head().header("Sec-WebSocket-Protocol");
   };
-  CHECK(selected(v1) == "downlink.v1");
+  CHECK(selected(WebSocketClient::v1) == "downlink.v1");
   CHECK(selected("Sec-WebSocket-Protocol: chat, downlink.v1\r\n") == "downlink.v1");
   CHECK(selected("Sec-WebSocket-Protocol: chat\r\nSec-WebSocket-Protocol: downlink.v1\r\n") == "downlink.v1");
   CHECK_FALSE(selected("Sec-WebSocket-Protocol: chat\r\n"));
@@ -144,7 +140,7 @@ TEST_CASE("with downlink.v1 a message carries its id and event, and the first on
           "[scenario][WIRE-5]") {
   WebSocketServer s;
   const auto last = s.publish({.data = "before"});
-  WebSocketClient client(s.start(), "/c", v1);
+  WebSocketClient client(s.start(), "/c", WebSocketClient::v1);
   const auto open = client.next_frame();
   CHECK(open.opcode == ws_text);
   CHECK(open.payload == "id: " + last + "\nevent: downlink.open\n\n");
@@ -159,7 +155,7 @@ TEST_CASE("with downlink.v1 a message carries its id and event, and the first on
 
   client.connection().reset();
   const auto next = s.publish({.data = "next"});
-  WebSocketClient again(s.server.port(), "/c?cursor=" + id, v1);
+  WebSocketClient again(s.server.port(), "/c?cursor=" + id, WebSocketClient::v1);
   CHECK(again.open().id == id);
   CHECK(again.next_v1().id == next);
 }
@@ -171,7 +167,7 @@ TEST_CASE("a gap comes as an event behind an opening without an id, and closes w
   for (int i = 0; i < 5; ++i) ids.push_back(s.publish({.data = std::to_string(i)}));
   const auto port = s.start();
 
-  WebSocketClient client(port, "/c", std::string(v1) + cursor_header(ids[0]));
+  WebSocketClient client(port, "/c", std::string(WebSocketClient::v1) + cursor_header(ids[0]));
   const auto open = client.next_frame();
   CHECK(open.payload == "event: downlink.open\n\n");
   const auto gap = client.next_v1();
@@ -225,7 +221,7 @@ TEST_CASE("a close from the client is answered with its code, and the connection
 TEST_CASE("a closed channel closes with 1000 after its last message", "[scenario][WIRE-5]") {
   WebSocketServer s;
   const auto port = s.start();
-  WebSocketClient client(port, "/c", v1);
+  WebSocketClient client(port, "/c", WebSocketClient::v1);
   client.open();
   std::string last;
   for (int i = 0; i < 50; ++i) last = s.publish({.data = "x"});
@@ -457,7 +453,7 @@ TEST_CASE("a direct reply has no id, and its sender may be any thread", "[scenar
     const std::lock_guard guard(mutex);
     if (!peer) peer = who;
   });
-  WebSocketClient client(s.start(), "/c", v1);
+  WebSocketClient client(s.start(), "/c", WebSocketClient::v1);
   client.open();
   REQUIRE(eventually([&] {
     const std::lock_guard guard(mutex);

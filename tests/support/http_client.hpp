@@ -23,6 +23,13 @@
 
 namespace downlink::testing {
 
+/// Header lines of requests: for a WebSocket, for SSE, and with a cursor.
+inline constexpr std::string_view upgrade =
+    "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+inline constexpr std::string_view event_stream = "Accept: text/event-stream\r\n";
+inline std::string cursor_header(const std::string& id) { return "Last-Event-ID: " + id + "\r\n"; }
+
 /// What a server answered.
 struct Response {
   int minor_version = 1;

@@ -177,6 +177,11 @@ class ChannelState {
     return true;
   }
 
+  /// What the channel's encodings take.
+  const EncodedUse& encoded_use() const { return *encoded_use_; }
+  /// Whether stalled readers keep more of the encodings from being freed than they may.
+  bool pins_too_much() const { return encoded_use_->pinned.load(std::memory_order_relaxed) > options_.max_pinned; }
+
   void add_waker(Waker& waker) {
     const std::lock_guard guard(wake_mutex_);
     waker.next_waker_ = std::exchange(wakers_, &waker);
@@ -236,7 +241,7 @@ class ChannelState {
     for (; *place; place = &(*place)->next_) {
       if ((*place)->form() == form) return **place;
     }
-    *place = std::make_unique<EncodedLog>(form, log_, footprint_, options_.max_encoded);
+    *place = std::make_unique<EncodedLog>(form, log_, encoded_use_, options_.max_encoded);
     return **place;
   }
 
@@ -251,7 +256,7 @@ class ChannelState {
 
   std::mutex forms_mutex_;
   std::unique_ptr<EncodedLog> forms_;  // a list: there are few, and they stay
-  std::atomic<std::size_t> footprint_{0};
+  const std::shared_ptr<EncodedUse> encoded_use_ = std::make_shared<EncodedUse>();
 
   std::mutex wake_mutex_;
   Waker* wakers_ = nullptr;

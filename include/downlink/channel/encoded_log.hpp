@@ -65,8 +65,8 @@ struct Range {
 /// lock and never the publisher's.
 class EncodedLog {
  public:
-  EncodedLog(Form form, LockedLog& source, std::atomic<std::size_t>& footprint, std::size_t max_footprint)
-      : form_(form), source_(source), footprint_(footprint), max_footprint_(max_footprint) {}
+  EncodedLog(Form form, LockedLog& source, std::shared_ptr<EncodedUse> use, std::size_t max_cached)
+      : form_(form), source_(source), use_(std::move(use)), max_cached_(max_cached) {}
 
   Form form() const { return form_; }
 
@@ -97,7 +97,7 @@ class EncodedLog {
     if (own.owns_lock()) shed_locked();
   }
 
-  bool over_bound() const { return footprint_.load(std::memory_order_relaxed) > max_footprint_; }
+  bool over_bound() const { return use_->cached.load(std::memory_order_relaxed) > max_cached_; }
 
  private:
   struct Snapshot {
@@ -135,16 +135,16 @@ class EncodedLog {
   }
 
   void forget_before(Position retained) {
-    while (segments_.size() > 1 && segments_.front()->end() <= retained) drop_oldest();
+    while (segments_.size() > 1 && segments_.front()->end() <= retained) drop(0);
   }
 
   void shed_locked() {
-    while (segments_.size() > 1 && over_bound()) drop_oldest();
+    while (segments_.size() > 1 && over_bound()) drop(0);
   }
 
-  void drop_oldest() {
-    footprint_ -= segments_.front()->footprint();
-    segments_.erase(segments_.begin());
+  void drop(std::size_t which) {
+    segments_[which]->count_dropped();
+    segments_.erase(segments_.begin() + static_cast<std::ptrdiff_t>(which));
   }
 
   // The index of the first segment that ends after `position`.
@@ -196,8 +196,7 @@ class EncodedLog {
         return Step::go_on;
       }
     }
-    footprint_ -= segment->footprint();
-    segments_.erase(segments_.begin() + static_cast<std::ptrdiff_t>(which));
+    drop(which);
     return Step::go_on;
   }
 
@@ -249,8 +248,9 @@ class EncodedLog {
   SegmentRef make_segment(Position first, std::uint64_t deaths) {
     const std::uint32_t capacity = std::max(next_capacity_, static_cast<std::uint32_t>(scratch_.size()));
     next_capacity_ = std::min(largest_segment, next_capacity_ * 2);
-    auto segment = Segment::make(first, deaths, capacity, std::max(capacity, smallest_segment) / bytes_per_message);
-    footprint_ += segment->footprint();
+    auto segment =
+        Segment::make(first, deaths, capacity, std::max(capacity, smallest_segment) / bytes_per_message, use_);
+    segment->count_cached();
     return segment;
   }
 
@@ -259,8 +259,8 @@ class EncodedLog {
   std::unique_ptr<EncodedLog> next_;  // the channel's next form
   const Form form_;
   LockedLog& source_;
-  std::atomic<std::size_t>& footprint_;
-  const std::size_t max_footprint_;
+  const std::shared_ptr<EncodedUse> use_;
+  const std::size_t max_cached_;
   std::mutex mutex_;
   std::vector<SegmentRef> segments_;
   std::vector<RecordPtr> records_;

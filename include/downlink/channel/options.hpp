@@ -48,7 +48,7 @@ class Engine {
   virtual void async_publish(Message message, std::function<void(error_code, MessageId)> done) = 0;
 };
 
-/// How a channel keeps its messages. A channel's memory is history + live tail + encoded cache.
+/// How a channel keeps its messages. A channel's memory is history + live tail + encoded cache + what is pinned.
 struct ChannelOptions {
   /// What a cursor may ask for.
   HistoryOptions history = {};
@@ -63,6 +63,9 @@ struct ChannelOptions {
   std::size_t max_message = std::size_t{16} << 20;
   /// Bound on the encoded copies of the log over all wire forms, in bytes. Ranges past it are encoded again on need.
   std::size_t max_encoded = std::size_t{4} << 20;
+  /// Bytes of encodings, dropped from the cache, that subscribers past `max_lag` may still hold because the message
+  /// that they are being sent is in them. Past it, who has held some longest is reset.
+  std::size_t max_pinned = std::size_t{8} << 20;
   /// The time that ages and times to live are measured in; none means the system's monotonic clock.
   std::shared_ptr<const Clock> clock = {};
   /// Where messages are published instead of this process's log; none means the log is local.

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <new>
 #include <string_view>
 #include <utility>
@@ -14,6 +15,14 @@
 namespace downlink::detail {
 
 class Segment;
+
+/// Bytes that a channel's encodings take, over all of its wire forms.
+struct EncodedUse {
+  /// Of the segments in the caches.
+  std::atomic<std::size_t> cached{0};
+  /// Of those that were dropped from a cache and that stalled readers still hold.
+  std::atomic<std::size_t> pinned{0};
+};
 
 /// Shares one segment. Copies count atomically: a segment is held by its cache and by whoever is stalled inside it.
 class SegmentRef {
@@ -42,10 +51,17 @@ class SegmentRef {
 /// read what was there before: nothing that has been written ever moves.
 class Segment {
  public:
-  static SegmentRef make(Position first, std::uint64_t deaths, std::uint32_t capacity, std::uint32_t max_messages) {
+  static SegmentRef make(Position first, std::uint64_t deaths, std::uint32_t capacity, std::uint32_t max_messages,
+                         std::shared_ptr<EncodedUse> use = {}) {
     const std::size_t index = sizeof(std::uint32_t) * max_messages;
     void* memory = ::operator new(sizeof(Segment) + index + capacity);
-    return SegmentRef(new (memory) Segment(first, deaths, capacity, max_messages));
+    return SegmentRef(new (memory) Segment(first, deaths, capacity, max_messages, std::move(use)));
+  }
+  /// A segment of one message, or of a part of one.
+  static SegmentRef copy(Position position, std::string_view encoded) {
+    auto made = make(position, 0, static_cast<std::uint32_t>(encoded.size()), 1);
+    made->append(position, encoded);
+    return made;
   }
 
   Position first() const { return first_; }
@@ -53,6 +69,16 @@ class Segment {
   std::uint64_t deaths() const { return deaths_; }
   std::uint32_t size() const { return size_; }
   std::size_t footprint() const { return sizeof(Segment) + sizeof(std::uint32_t) * max_messages_ + capacity_; }
+  bool belongs_to(const EncodedUse& use) const { return use_.get() == &use; }
+  bool is_copy() const { return !use_; }
+
+  /// Its cache has it, or lets go of it: from then on it is counted as pinned for as long as somebody holds it.
+  void count_cached() { use_->cached += footprint(); }
+  void count_dropped() {
+    use_->cached -= footprint();
+    use_->pinned += footprint();
+    dropped_ = true;
+  }
 
   /// Where the message at `position` begins; its end is where the next one begins.
   std::uint32_t begin_of(Position position) const { return position == first_ ? 0 : index()[position - first_ - 1]; }
@@ -79,8 +105,12 @@ class Segment {
  private:
   friend class SegmentRef;
 
-  Segment(Position first, std::uint64_t deaths, std::uint32_t capacity, std::uint32_t max_messages)
-      : first_(first), deaths_(deaths), capacity_(capacity), max_messages_(max_messages) {}
+  Segment(Position first, std::uint64_t deaths, std::uint32_t capacity, std::uint32_t max_messages,
+          std::shared_ptr<EncodedUse> use)
+      : first_(first), deaths_(deaths), capacity_(capacity), max_messages_(max_messages), use_(std::move(use)) {}
+  ~Segment() {
+    if (dropped_) use_->pinned -= footprint();
+  }
 
   std::uint32_t* index() const { return reinterpret_cast<std::uint32_t*>(const_cast<Segment*>(this) + 1); }
 
@@ -91,6 +121,8 @@ class Segment {
   std::uint64_t deaths_;
   std::uint32_t capacity_;
   std::uint32_t max_messages_;
+  bool dropped_ = false;
+  std::shared_ptr<EncodedUse> use_;
 };
 
 inline SegmentRef::SegmentRef(const SegmentRef& other) noexcept : segment_(other.segment_) {

@@ -42,7 +42,7 @@ class ConnectionRef {
 
 /// One client's connection: it reads requests, finds out what serves them, and writes what answers them; or it carries
 /// a stream. Plain code: the stream underneath is its derived class's. Lives on its shard.
-class Connection : public ShardMember, public Deadline, public Carrier, public PeerState::Link {
+class Connection : public ShardMember, public Deadline, public Carrier, public PeerState::Link, public SegmentHolder {
  public:
   Connection(std::shared_ptr<EndpointCore> core, std::shared_ptr<Shard> shard)
       : core_(std::move(core)), shard_(std::move(shard)) {}
@@ -69,7 +69,7 @@ class Connection : public ShardMember, public Deadline, public Carrier, public P
 
   /// The same on the shard.
   void start(std::string bytes) {
-    http_ = std::make_unique<Http>(core_->options.limits);
+    http_ = std::make_unique<Http>(*this, core_->options.limits);
     http_->unread = std::move(bytes);
     add_reference();  // dropped when it is closed
     shard_->add(*this);
@@ -163,7 +163,7 @@ class Connection : public ShardMember, public Deadline, public Carrier, public P
 
   /// What only a connection between streams needs: gone while one is open.
   struct Http {
-    explicit Http(const RequestLimits& limits) : parser(limits) {}
+    Http(Connection& owner, const RequestLimits& limits) : parser(limits), hold(owner) {}
 
     wire::RequestParser parser;
     std::string unread;  // what was read and not yet looked at: the next requests
@@ -176,6 +176,7 @@ class Connection : public ShardMember, public Deadline, public Carrier, public P
     StartRequest start;
     std::string applied_wait;  // for Preference-Applied
     Outgoing outgoing;
+    Hold hold;  // while the answer waits for a peer that takes no bytes
     bool close_after = false;
   };
 
@@ -358,6 +359,9 @@ class Connection : public ShardMember, public Deadline, public Carrier, public P
   void refuse_over_limit();
   void left(EndReason reason);
 
+  void let_go(const EncodedUse& use) override {
+    if (http_->outgoing.holds(use)) close(true);
+  }
   void await_writable() override { await(Writable{ConnectionRef(this)}); }
   void session_done(EndReason reason) override;
   void session_broken(EndReason reason) override;

@@ -165,6 +165,7 @@ inline void Connection::flush_response() {
     const IoResult written = try_write(outgoing.rest(room));
     if (written.state == IoResult::State::would_block) {
       wait_for(core_->options.stream.write_timeout);
+      if (!outgoing.pieces.empty()) shard_->pin(http_->hold);
       return await_writable();
     }
     if (written.state != IoResult::State::moved) return close(true);
@@ -177,6 +178,7 @@ inline void Connection::response_done() {
   auto& http = *http_;
   stop_waiting();
   http.outgoing = {};
+  http.hold.unlink();
   if (http.close_after) return linger();
   if (is_lent()) {
     std::string unread = std::move(http.unread);

@@ -25,6 +25,8 @@ struct Outgoing {
     return sum;
   }
 
+  bool holds(const EncodedUse& use) const { return !pieces.empty() && pieces.front().segment->belongs_to(use); }
+
   /// Buffers for what is still to be sent, as far as there is room for them.
   std::span<const net::const_buffer> rest(std::span<net::const_buffer> room) const {
     std::size_t skip = sent;

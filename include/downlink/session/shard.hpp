@@ -82,6 +82,22 @@ class ShardMember : public ListNode {
   ~ShardMember() = default;
 };
 
+/// Who holds segments of encoded logs for a peer that takes no bytes.
+class SegmentHolder {
+ public:
+  /// Too much of these encodings is held: whoever holds some resets its connection.
+  virtual void let_go(const EncodedUse& use) = 0;
+
+ protected:
+  ~SegmentHolder() = default;
+};
+
+/// A holder's place in its shard's list; one that is not in the list holds nothing that counts.
+struct Hold final : ListNode {
+  explicit Hold(SegmentHolder& who) : holder(who) {}
+  SegmentHolder& holder;
+};
+
 /// One serialised part of a server: an `io_context` that one thread runs, or a strand of it, and the sessions bound to
 /// it. Only `post`, `dispatch` and `news` may be called from outside it. Never runs the loop and never blocks it:
 /// rounds over many sessions are sliced and posted again in between.
@@ -173,6 +189,11 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
   void left(Feed& feed) override {
     idle_feeds_.push_back(feed);
     if (!stopped_) schedule();
+  }
+
+  /// From now on somebody holds segments that their caches may drop.
+  void pin(Hold& hold) {
+    if (!hold.linked()) holds_.push_back(hold);
   }
 
   /// Closes every member, leaves every channel and calls nobody any more. On the shard, or while nothing runs it.
@@ -321,8 +342,20 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
     Feed* feed = ready_.exchange(nullptr, std::memory_order_acq_rel);
     while (feed) {
       Feed* next = feed->next_ready;
+      if (feed->channel()->pins_too_much()) relieve(*feed->channel());
       if (feed->begin_round()) active_.push_back(*feed);
       feed = next;
+    }
+  }
+
+  // Resets those that hold dropped encodings of a channel, longest first, until they are few enough.
+  void relieve(const ChannelState& channel) {
+    List<Hold> waiting;
+    waiting.take_all(holds_);
+    while (!waiting.empty()) {
+      Hold& hold = waiting.front();
+      holds_.push_back(hold);
+      if (channel.pins_too_much()) hold.holder.let_go(channel.encoded_use());
     }
   }
 
@@ -390,6 +423,7 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
   std::atomic<Feed*> ready_{nullptr};
   List<Feed> active_;
   List<Feed> idle_feeds_;
+  List<Hold> holds_;  // in the order in which they began
   std::unordered_map<ChannelState*, std::unique_ptr<Feed>> feeds_;
 
   TimerWheel wheel_;

@@ -46,7 +46,7 @@ class Carrier {
 
 /// One subscriber of one channel over a stream: it sends ranges of the encoded log from its cursor on, and between
 /// messages what is meant for this peer alone. It has no queue of messages and takes no memory when its peer is slow.
-class StreamSession : public Subscriber, public Deadline {
+class StreamSession : public Subscriber, public Deadline, public SegmentHolder {
  public:
   StreamSession(Carrier& carrier, Shard& shard, const StreamOps& ops, const StreamOptions& options)
       : carrier_(carrier), shard_(shard), ops_(ops), options_(options), entry_(*this) {}
@@ -111,6 +111,7 @@ class StreamSession : public Subscriber, public Deadline {
     entry_.leave();
     static_cast<Deadline*>(this)->unlink();
     partial_ = {};
+    hold_.reset();
   }
 
   void advance(Entry& entry) final {
@@ -141,7 +142,14 @@ class StreamSession : public Subscriber, public Deadline {
     block();
   }
 
-  void lagging(Entry&) final { fall_behind(); }
+  void lagging(Entry&) final {
+    keep_little();
+    fall_behind();
+  }
+
+  void let_go(const EncodedUse& use) final {
+    if (partial_ && partial_->belongs_to(use)) broken(EndReason::too_slow);
+  }
 
   void expired() override {
     const TimePoint now = shard_.update_now();
@@ -201,6 +209,7 @@ class StreamSession : public Subscriber, public Deadline {
     if (partial_) {
       if (!write(partial_->bytes() + partial_begin_, partial_end_ - partial_begin_, partial_begin_)) return false;
       partial_ = {};
+      hold_.reset();
     }
     if (control_sent_ < control_.size()) {
       if (!write(control_.data() + control_sent_, control_.size() - control_sent_, control_sent_)) return false;
@@ -265,6 +274,20 @@ class StreamSession : public Subscriber, public Deadline {
     }
   }
 
+  // Past the lag bound: the rest of a message that the peer has begun to take must not keep a whole segment that its
+  // cache will drop. A little is copied out; more is counted, and let go of when there is too much of it.
+  void keep_little() {
+    if (!partial_ || partial_->is_copy() || hold_) return;
+    const std::uint32_t left = partial_end_ - partial_begin_;
+    if (left > copied_at_most) {
+      hold_ = std::make_unique<Hold>(*this);
+      return shard_.pin(*hold_);
+    }
+    partial_ = Segment::copy(0, {partial_->bytes() + partial_begin_, left});
+    partial_begin_ = 0;
+    partial_end_ = left;
+  }
+
   // Messages are out of the subscriber's reach: by a jump of the log, by its own lag, or because the backlog that it
   // asked for was evicted.
   void fall_behind() {
@@ -296,6 +319,8 @@ class StreamSession : public Subscriber, public Deadline {
     ops_.gap(control_, {requested, cursor, earliest});
   }
 
+  static constexpr std::uint32_t copied_at_most = 1024;
+
   Carrier& carrier_;
   Shard& shard_;
   const StreamOps& ops_;
@@ -304,6 +329,7 @@ class StreamSession : public Subscriber, public Deadline {
   SegmentRef partial_;  // the segment of a message that was sent in part
   std::uint32_t partial_begin_ = 0;
   std::uint32_t partial_end_ = 0;
+  std::unique_ptr<Hold> hold_;  // while it may be the last to keep its segment
   std::string control_;
   std::size_t control_sent_ = 0;
   TimePoint last_sent_{};

@@ -1,0 +1,124 @@
+#include <chrono>
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "support/catch.hpp"
+#include "support/served.hpp"
+#include "support/slow_connection.hpp"
+#include "support/sse_client.hpp"
+
+using namespace downlink;
+using namespace downlink::testing;
+using namespace std::chrono_literals;
+
+namespace {
+
+std::size_t pinned(const Channel& channel) { return ChannelAccess::state(channel)->encoded_use().pinned.load(); }
+
+std::string numbered(std::size_t number, std::size_t size) {
+  std::string text = std::to_string(number);
+  text.resize(size, '.');
+  return text;
+}
+
+/// A server whose subscribers may lag little, and whose cache of encodings is small.
+struct SlowServer : Served<Sse, ShortPolling> {
+  explicit SlowServer(LagPolicy policy, std::size_t max_pinned = ChannelOptions{}.max_pinned)
+      : Served({.stream = {.write_timeout = 20s}},
+               {.max_lag = 128 << 10, .lag_policy = policy, .max_encoded = 256 << 10, .max_pinned = max_pinned}) {
+    start();
+  }
+};
+
+}  // namespace
+
+TEST_CASE("the little that is left of a message keeps no segment for a reader past max_lag, and comes whole",
+          "[scenario][DESIGN-3.5][WIRE-7]") {
+  const auto policy = GENERATE(LagPolicy::disconnect, LagPolicy::skip);
+  SlowServer server(policy);
+  std::vector<SseClient> readers;
+  for (int i = 0; i < 8; ++i) {
+    readers.emplace_back(slow_connection(server.port()), "/c").open();
+    // Each is stopped somewhere else.
+    for (std::size_t n = 0; n < 100; ++n) server.publish(numbered(n, 700));
+  }
+  SseClient fast(server.port(), "/c");
+  fast.open();
+  for (std::size_t n = 0; n < 5000; ++n) {
+    server.publish(numbered(n, 700));
+    fast.next_event();
+  }
+  CHECK(eventually([&] { return pinned(server.channel) == 0; }));
+  for (auto& reader : readers) {
+    std::string last;
+    if (policy == LagPolicy::disconnect) {
+      CHECK(reader.ends());
+      for (const auto& item : reader.rest()) {
+        if (item.kind == SseItem::Kind::event) CHECK(item.data.size() == 700);
+      }
+    } else {
+      auto event = reader.next_event();
+      for (; event.event != "downlink.gap"; event = reader.next_event()) {
+        CHECK(event.data.size() == 700);
+        last = event.id.value();
+      }
+      CHECK(event.data.find("{\"requested\":\"" + last + '"') == 0);
+    }
+  }
+}
+
+TEST_CASE("past max_pinned, who has stalled longest inside a large message is reset; within it nobody is",
+          "[scenario][DESIGN-3.5]") {
+  constexpr std::size_t size = 100'000;
+  constexpr std::size_t readers = 6;
+  const auto policy = GENERATE(LagPolicy::disconnect, LagPolicy::skip);
+  const std::size_t room = GENERATE(std::size_t{64} << 20, std::size_t{1});
+  SlowServer server(policy, room);
+  SseClient fast(server.port(), "/c");
+  fast.open();
+  std::vector<SseClient> stalled;
+  for (std::size_t i = 0; i < readers; ++i) {
+    stalled.emplace_back(slow_connection(server.port()), "/c").open();
+    for (std::size_t n = 0; n < 5; ++n) {
+      server.publish(numbered(n, size));
+      fast.next_event();
+    }
+  }
+  for (std::size_t n = 0; n < 40; ++n) {
+    server.publish(numbered(n, size));
+    CHECK(fast.next_event().data == numbered(n, size));
+  }
+  if (room == 1) {
+    // Whoever stopped between two messages holds nothing, and stays.
+    CHECK(eventually([&] {
+      server.publish("x");
+      fast.next_event();
+      return pinned(server.channel) == 0;
+    }));
+    CHECK(server.server.connection_count() < 1 + readers);
+  } else {
+    CHECK(pinned(server.channel) > 0);
+    CHECK(server.server.connection_count() == 1 + readers);
+  }
+}
+
+TEST_CASE("an answer that its poller does not take counts as pinned too", "[scenario][DESIGN-3.5]") {
+  const std::size_t room = GENERATE(std::size_t{64} << 20, std::size_t{1});
+  SlowServer server(LagPolicy::disconnect, room);
+  SseClient fast(server.port(), "/c");
+  fast.open();
+  for (std::size_t n = 0; n < 10; ++n) {
+    server.publish(numbered(n, 100'000));
+    fast.next_event();
+  }
+  auto poller = slow_connection(server.port());
+  poller.send(request_text("GET", "/c?cursor=earliest"));
+  REQUIRE(server.connections(2));
+  REQUIRE(eventually([&] {
+    server.publish(numbered(1, 100'000));
+    fast.next_event();
+    return room == 1 ? server.server.connection_count() == 1 : pinned(server.channel) > 0;
+  }));
+  CHECK(server.server.connection_count() == (room == 1 ? 1 : 2));
+}
