@@ -47,7 +47,6 @@ downlink::ServerOptions server_options(const Options& options) {
   downlink::EndpointOptions endpoint;
   for (const auto name : options.transports) endpoint.only.push_back(kind_of(name));
   endpoint.stream.heartbeat = options.heartbeat;
-  endpoint.socket.user_timeout = 2 * options.heartbeat;
   endpoint.cors.allowed_origins = options.allow_origins;
   endpoint.max_message = options.max_message;
   endpoint.max_wait = options.max_wait;

@@ -51,14 +51,6 @@ enum class errc {
   peer_queue_full,
   /// The socket belongs to another execution context and can't be moved on this system.
   foreign_executor,
-  /// The server is draining or was destroyed.
-  server_stopped,
-  /// No route serves this request.
-  no_route,
-  /// The peer broke the protocol and was refused.
-  protocol_error,
-  /// A limit (connections, sizes, time) ended the connection.
-  limit_exceeded,
 };
 
 namespace detail {
@@ -93,14 +85,6 @@ class ErrorCategory final : public error_category {
         return "too much is waiting for this peer";
       case errc::foreign_executor:
         return "the socket can't be moved to this execution context";
-      case errc::server_stopped:
-        return "the server has stopped";
-      case errc::no_route:
-        return "no route serves this request";
-      case errc::protocol_error:
-        return "the peer broke the protocol";
-      case errc::limit_exceeded:
-        return "a limit ended the connection";
     }
     return "unknown downlink error";
   }

@@ -4,6 +4,7 @@
 #include <concepts>
 #include <cstddef>
 #include <cstring>
+#include <optional>
 #include <span>
 #include <string>
 #include <type_traits>
@@ -64,8 +65,9 @@ concept Stream = std::movable<S> &&
 struct SocketLimits {
   /// Bytes that may wait unsent in the kernel.
   std::size_t unsent_bytes = std::size_t{128} << 10;
-  /// How long sent bytes may stay unacknowledged before the connection is given up; zero leaves the system's own.
-  std::chrono::milliseconds user_timeout{60'000};
+  /// How long sent bytes may stay unacknowledged before the connection is given up; zero leaves the system's own. By
+  /// default one and a half of a stream's heartbeats: a peer that can't be reached is then gone within three.
+  std::optional<std::chrono::milliseconds> user_timeout = {};
 };
 
 /// The stream of a TCP or local socket.
@@ -86,7 +88,8 @@ class SocketStream {
     };
     set(TCP_NODELAY, 1);
     set(TCP_NOTSENT_LOWAT, static_cast<int>(limits.unsent_bytes));
-    if (limits.user_timeout.count() > 0) set(TCP_USER_TIMEOUT, static_cast<int>(limits.user_timeout.count()));
+    const auto timeout = limits.user_timeout.value_or(std::chrono::milliseconds{0}).count();
+    if (timeout > 0) set(TCP_USER_TIMEOUT, static_cast<int>(timeout));
 #else
     socket_.set_option(net::ip::tcp::no_delay(true), ignored);
     socket_.set_option(net::socket_base::send_buffer_size(static_cast<int>(limits.unsent_bytes)), ignored);
