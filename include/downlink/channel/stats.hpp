@@ -38,8 +38,8 @@ struct ChannelStats {
   std::uint64_t skips = 0;
   /// Subscribers that were dropped for being too slow.
   std::uint64_t drops = 0;
-  /// The furthest that a subscriber has been behind when it took bytes again or was dropped or skipped; the bytes as far
-  /// as they were still kept.
+  /// The furthest that a subscriber has been behind when it took bytes again or was dropped or skipped; the bytes as
+  /// far as they were still kept.
   std::uint64_t largest_lag_messages = 0;
   std::uint64_t largest_lag_bytes = 0;
 

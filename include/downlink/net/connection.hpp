@@ -389,8 +389,7 @@ class Connection : public ShardMember, public Deadline, public Carrier, public P
   void make_peer(TransportKind kind, bool takes_replies);
   void cut_peer();
   void handler_failed(const std::exception_ptr& error);
-  void log(LogLevel level, LogEvent event, std::string_view text, int status = 0,
-           std::optional<EndReason> reason = {});
+  void log(LogLevel level, LogEvent event, std::string_view text, int status = 0, std::optional<EndReason> reason = {});
   void send_to_peer(Message message, std::shared_ptr<PeerState> state) override;
   void close_peer(bool too_slow) override;
 

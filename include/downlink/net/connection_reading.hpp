@@ -32,6 +32,7 @@ inline void Connection::refuse_over_limit() {
   http.close_after = true;
   if (core_->offers(TransportKind::sse) && http.head.method() == "GET" && !http.head.is_websocket_upgrade() &&
       (accept_names(http.head, "text/event-stream") || core_->kinds.size() == 1)) {
+    log(LogLevel::warning, LogEvent::request_refused, "there are too many connections", 503);
     std::string body;
     wire::append_sse_retry(body, retry());
     return respond(200, "Content-Type: text/event-stream\r\nCache-Control: no-cache, no-transform\r\n",

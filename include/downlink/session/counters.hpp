@@ -41,11 +41,13 @@ struct ByStatus {
 
 namespace detail {
 
-/// A number that one thread at a time changes, and any may read: an addition is a plain load and store, which is less than
-/// a call.
+/// A number that one thread at a time changes, and any may read: an addition is a plain load and store, which is less
+/// than a call.
 class Counter {
  public:
-  [[gnu::always_inline]] void add(std::uint64_t amount = 1) { value_.store(value() + amount, std::memory_order_relaxed); }
+  [[gnu::always_inline]] void add(std::uint64_t amount = 1) {
+    value_.store(value() + amount, std::memory_order_relaxed);
+  }
   void take(std::uint64_t amount = 1) { value_.store(value() - amount, std::memory_order_relaxed); }
   std::uint64_t value() const { return value_.load(std::memory_order_relaxed); }
 
