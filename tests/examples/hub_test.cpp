@@ -139,6 +139,7 @@ TEST_CASE("the hub's metrics count what was served and what was refused", "[exam
   CHECK((*text)["downlink_resumes_total"] == 1);
   CHECK((*text)["downlink_gaps_total"] == 1);
   CHECK((*text)["downlink_requests_refused_total{code=\"400\"}"] == 1);
+  CHECK((*text)["downlink_requests_refused_total{code=\"404\"}"] == 1);
   CHECK((*text)["downlink_history_messages"] == 3);
   CHECK((*text)["downlink_history_bytes"] == 12);
 }

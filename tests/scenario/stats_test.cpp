@@ -199,6 +199,18 @@ TEST_CASE("refused requests are counted by their status", "[scenario][stats][WIR
   CHECK(stats.handler_failures == 1);
 }
 
+TEST_CASE("what the fallback refuses is counted like what the library refuses", "[scenario][stats]") {
+  Served<Sse> s;
+  s.server.fallback([](HttpRequest request) { return HttpResponse{.status = request.head.path() == "/" ? 200 : 404}; });
+  s.start();
+  CHECK(s.get("/").status == 200);
+  CHECK(s.get("/nothing").status == 404);
+  CHECK(s.get("/nothing").status == 404);
+  ByStatus<> wanted;
+  wanted[404] = 2;
+  CHECK(s.server.stats().refused.figures == wanted.figures);
+}
+
 TEST_CASE("a head that does not come, and a request past the connection limit, are counted", "[scenario][stats]") {
   ServedAll s({.head_timeout = 100ms, .max_connections = 1});
   s.start();

@@ -51,6 +51,7 @@ void Connection::answer_fallback() {
                         self->handler_failed(error);
                         return self->refuse(500, "the handler failed");
                       }
+                      if (response.status >= 400) self->counters().refused[response.status].add();
                       std::string headers;
                       wire::append_header(headers, "Content-Type", response.content_type);
                       for (const auto& [name, value] : response.headers) wire::append_header(headers, name, value);

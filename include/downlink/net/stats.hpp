@@ -32,7 +32,7 @@ struct ServerStats {
   std::uint64_t bytes_sent = 0;
   /// Messages of clients that the application's handlers were given, by WebSocket and POST.
   std::uint64_t messages_received = 0;
-  /// Bytes that came over the connections.
+  /// Bytes that came over the connections, without those that the application had read before it handed one over.
   std::uint64_t bytes_received = 0;
 
   /// Streams and polls that began with a cursor.
@@ -45,7 +45,8 @@ struct ServerStats {
   /// Streams that ended, by why. What was decided first counts: a stream that is too slow and then takes no last
   /// bytes was `too_slow`.
   ByReason<> ended = {};
-  /// Requests that were refused, handshakes of WebSockets included, by the answer's status.
+  /// Requests that were refused, handshakes of WebSockets included, by the answer's status; also those that the
+  /// application's handlers refuse or answer so.
   ByStatus<> refused = {};
   /// Connections that were reset because they took no bytes in time.
   std::uint64_t write_timeouts = 0;
