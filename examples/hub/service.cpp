@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <iostream>
 #include <optional>
 #include <utility>
 
@@ -9,6 +10,7 @@
 
 #include "hub/metrics.hpp"
 #include "hub/pages.hpp"
+#include "hub/process.hpp"
 
 namespace hub {
 namespace {
@@ -70,6 +72,7 @@ downlink::Reply refusal(downlink::error_code error) {
 Service::Service(const downlink::Contexts& contexts, const Options& options)
     : options_(options),
       access_(options.token, options.publish_token),
+      errors_(std::cerr),
       channels_(hub_options(options)),
       telemetry_timer_(contexts.front().get()),
       expiry_timer_(contexts.front().get()),
@@ -78,6 +81,7 @@ Service::Service(const downlink::Contexts& contexts, const Options& options)
   server_.authorize([this](const downlink::RequestHead& head) { return access_.decide(head); });
   server_.on_message(
       route, [this](const downlink::Peer& from, downlink::Inbound message) { return take(from, std::move(message)); });
+  server_.on_log([this](const downlink::LogEntry& entry) { errors_.write(entry); });
   server_.fallback(
       [this](const downlink::HttpRequest& request) { return answer_page(request, [this] { return metrics(); }); });
 }
@@ -113,7 +117,6 @@ downlink::Reply Service::take(const downlink::Peer& from, downlink::Inbound mess
                                 .event = downlink::wire::query_value(message.query, "event").value_or(""),
                                 .binary = message.binary});
   if (!id) return refusal(id.error());
-  ++published_;
   if (!message.by_post) return {};
   downlink::Reply reply = downlink::Message{.data = R"({"id":")" + id.value().to_string() + R"(","subscribers":)" +
                                                     std::to_string(channel.value().subscriber_count()) + '}'};
@@ -122,18 +125,13 @@ downlink::Reply Service::take(const downlink::Peer& from, downlink::Inbound mess
 }
 
 std::string Service::metrics() const {
-  return to_prometheus({.connections = server_.connection_count(),
-                        .channels = channels_.size(),
-                        .subscribers = channels_.subscriber_count(),
-                        .messages_published = published_,
-                        .started = started_});
+  return to_prometheus(
+      {.server = server_.stats(), .channels = channels_.stats(), .process = read_process(), .started = started_});
 }
 
 void Service::publish_telemetry() {
   const downlink::Publisher publisher(*telemetry_channel_);
-  if (publisher.publish({.data = telemetry_.sample(telemetry_channel_->subscriber_count()), .event = "telemetry"})) {
-    ++published_;
-  }
+  publisher.publish({.data = telemetry_.sample(telemetry_channel_->subscriber_count()), .event = "telemetry"});
   telemetry_timer_.expires_after(1s);
   telemetry_timer_.async_wait([this](downlink::error_code error) {
     if (!error) publish_telemetry();

@@ -1,8 +1,6 @@
 #pragma once
 
-#include <atomic>
 #include <chrono>
-#include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>
@@ -10,6 +8,7 @@
 #include <downlink/downlink.hpp>
 
 #include "hub/access.hpp"
+#include "hub/error_log.hpp"
 #include "hub/options.hpp"
 #include "hub/telemetry.hpp"
 
@@ -39,7 +38,7 @@ class Service {
   const Options options_;
   const Access access_;
   const std::chrono::system_clock::time_point started_ = std::chrono::system_clock::now();
-  std::atomic<std::uint64_t> published_{0};
+  ErrorLog errors_;
   downlink::Hub channels_;
   std::optional<downlink::Channel> telemetry_channel_;
   Telemetry telemetry_;

@@ -3,8 +3,8 @@
 #include <fstream>
 #include <iterator>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <regex>
-#include <sstream>
 #include <string>
 #include <vector>
 
@@ -13,6 +13,7 @@
 #include "support/http_client.hpp"
 #include "support/loop.hpp"
 #include "support/poll_answer.hpp"
+#include "support/prometheus.hpp"
 #include "support/sse_client.hpp"
 #include "support/websocket_client.hpp"
 
@@ -96,23 +97,51 @@ TEST_CASE("the hub tells its metrics in Prometheus' format", "[examples][hub][wi
   const auto metrics = get(port, "/metrics");
   CHECK(metrics.header("Content-Type").value().starts_with("text/plain; version=0.0.4"));
   INFO(metrics.body);
-  const auto has = [&](const std::string& line) {
-    return ("\n" + metrics.body).find("\n" + line + "\n") != std::string::npos;
-  };
-  CHECK(has("downlink_subscribers 2"));
-  CHECK(has("downlink_messages_published_total 2"));
-  CHECK(std::regex_search(metrics.body, std::regex("\ndownlink_channels 2\n")));
-  CHECK(std::regex_search(metrics.body, std::regex("\ndownlink_connections [3-9]\n")));
+  const PrometheusText text(metrics.body);
+  CHECK(text["downlink_subscribers"] == 2);
+  CHECK(text["downlink_messages_published_total"] == 2);
+  CHECK(text["downlink_published_bytes_total"] == 2);
+  CHECK(text["downlink_channels"] == 2);
+  CHECK(text["downlink_channels_created_total"] == 2);
+  CHECK(text["downlink_connections"] >= 3);
+  CHECK(text["downlink_connections_accepted_total"] == 5);
+  CHECK(text["downlink_requests_total"] == 5);
+  CHECK(text["downlink_streams{transport=\"sse\"}"] == 1);
+  CHECK(text["downlink_streams{transport=\"websocket\"}"] == 1);
+  CHECK(text["downlink_messages_received_total"] == 2);
+  CHECK(text["downlink_messages_sent_total"] == 0);
   CHECK(std::regex_search(metrics.body, std::regex("\ndownlink_build_info\\{version=\"[0-9.]+\"\\} 1\n")));
-  // Every sample has its HELP and TYPE right before it.
-  std::istringstream lines(metrics.body);
-  for (std::string help, type, sample; std::getline(lines, help);) {
-    std::getline(lines, type);
-    std::getline(lines, sample);
-    const auto name = sample.substr(0, sample.find_first_of("{ "));
-    CHECK(help.starts_with("# HELP " + name + " "));
-    CHECK(type == "# TYPE " + name + (name.ends_with("_total") ? " counter" : " gauge"));
-  }
+  CHECK(text["process_resident_memory_bytes"] > 0);
+  CHECK(text["process_open_fds"] >= 5);
+}
+
+TEST_CASE("the hub's metrics count what was served and what was refused", "[examples][hub][wire-10]") {
+  Hub hub({"--telemetry", "off"});
+  const auto port = hub.port();
+  std::optional<SseClient> stream(std::in_place, port, "/channels/a");
+  stream->open();
+  for (int i = 0; i < 3; ++i) post(port, "/channels/a", "four");
+  for (int i = 0; i < 3; ++i) stream->next_event();
+  CHECK(get(port, "/channels/a?history=2").status == 200);
+  CHECK(get(port, "/channels/a?cursor=elsewhere").status == 200);  // a gap
+  CHECK(get(port, "/channels/a/b").status == 404);
+  CHECK(get(port, "/channels/not%20this").status == 400);
+  stream.reset();
+  std::optional<PrometheusText> text;
+  REQUIRE(eventually([&] {
+    text.emplace(get(port, "/metrics").body);
+    return (*text)["downlink_streams_ended_total{reason=\"peer_left\"}"] == 1;
+  }));
+  CHECK((*text)["downlink_served_total{transport=\"sse\"}"] == 1);
+  CHECK((*text)["downlink_streams{transport=\"sse\"}"] == 0);
+  CHECK((*text)["downlink_served_total{transport=\"short_polling\"}"] == 2);
+  CHECK((*text)["downlink_messages_sent_total"] == 3 + 2 + 3);
+  CHECK((*text)["downlink_resumes_total"] == 1);
+  CHECK((*text)["downlink_gaps_total"] == 1);
+  CHECK((*text)["downlink_requests_refused_total{code=\"400\"}"] == 1);
+  CHECK((*text)["downlink_requests_refused_total{code=\"404\"}"] == 1);
+  CHECK((*text)["downlink_history_messages"] == 3);
+  CHECK((*text)["downlink_history_bytes"] == 12);
 }
 
 TEST_CASE("what is posted to a channel is published on every transport", "[examples][hub][wire-10]") {

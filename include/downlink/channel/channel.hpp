@@ -28,6 +28,9 @@ class Channel {
   /// How many messages a cursor may ask for now.
   std::size_t history_size() const { return state_->history_messages(); }
 
+  /// What it holds and what it has seen. Takes the publishers' lock for a moment.
+  ChannelStats stats() const { return state_->stats(); }
+
   /// Ends the channel: publishing answers `errc::channel_closed`, subscribers get what is there and are then ended.
   void close() { state_->close(); }
   bool closed() const { return state_->closed(); }

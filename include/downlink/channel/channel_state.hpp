@@ -30,6 +30,14 @@ class Waker {
   Waker* next_waker_ = nullptr;  // under the wake lock
 };
 
+/// What happens to a channel's readers, counted as it happens; none of it on the way of a message.
+struct ReaderCounts {
+  std::atomic<std::uint64_t> resumes{0};
+  std::atomic<std::uint64_t> gaps{0};
+  std::atomic<std::uint64_t> skips{0};
+  std::atomic<std::uint64_t> drops{0};
+};
+
 /// What a `Channel`, its publishers and its subscribers share. Safe from any thread.
 ///
 /// Locks, in the order in which they nest: an encoded log's, the log's. The wake lock nests in none of them.
@@ -182,6 +190,34 @@ class ChannelState {
   /// Whether stalled readers keep more of the encodings from being freed than they may.
   bool pins_too_much() const { return encoded_use_->pinned.load(std::memory_order_relaxed) > options_.max_pinned; }
 
+  ReaderCounts counts;
+
+  /// A subscriber that is to get `next` next takes bytes again, or is given up: how far it is behind. What it asked for
+  /// itself, up to `joined`, does not count.
+  void note_lag(Position next, Position joined) {
+    next = std::max(next, joined + 1);
+    if (next > head()) return;
+    const std::lock_guard guard(log_.mutex);
+    largest_lag_messages_ = std::max(largest_lag_messages_, log_.log.head() - next + 1);
+    largest_lag_bytes_ = std::max(largest_lag_bytes_, log_.log.bytes_behind(next));
+  }
+
+  ChannelStats stats() const {
+    ChannelStats stats;
+    stats.subscribers = subscribers();
+    stats.encoded_bytes = encoded_use_->cached.load(std::memory_order_relaxed);
+    stats.pinned_bytes = encoded_use_->pinned.load(std::memory_order_relaxed);
+    stats.resumes = counts.resumes.load(std::memory_order_relaxed);
+    stats.gaps = counts.gaps.load(std::memory_order_relaxed);
+    stats.skips = counts.skips.load(std::memory_order_relaxed);
+    stats.drops = counts.drops.load(std::memory_order_relaxed);
+    const std::lock_guard guard(log_.mutex);
+    log_.log.tell(stats);
+    stats.largest_lag_messages = largest_lag_messages_;
+    stats.largest_lag_bytes = largest_lag_bytes_;
+    return stats;
+  }
+
   void add_waker(Waker& waker) {
     const std::lock_guard guard(wake_mutex_);
     waker.next_waker_ = std::exchange(wakers_, &waker);
@@ -212,9 +248,10 @@ class ChannelState {
     for (Waker* waker = wakers_; waker; waker = waker->next_waker_) waker->wake();
   }
 
-  StartPoint find_start(const StartRequest& request, DefaultStart otherwise) const {
+  StartPoint find_start(const StartRequest& request, DefaultStart otherwise) {
     switch (request.kind) {
       case StartRequest::Kind::cursor:
+        counts.resumes.fetch_add(1, std::memory_order_relaxed);
         return log_.log.start_at_cursor(request.cursor);
       case StartRequest::Kind::earliest:
         return log_.log.start_earliest();
@@ -248,6 +285,8 @@ class ChannelState {
   ChannelOptions options_;
   LockedLog log_;
   TimePoint last_use_;
+  std::uint64_t largest_lag_messages_ = 0;  // both under the log's lock
+  std::uint64_t largest_lag_bytes_ = 0;
   std::atomic<bool> closed_{false};
   std::atomic<Position> head_{0};
   std::atomic<Position> tail_first_{0};

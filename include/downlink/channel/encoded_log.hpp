@@ -204,7 +204,7 @@ class EncodedLog {
     const std::uint32_t begin = segment->begin_of(first);
     const std::uint32_t end = segment->end_of(last - 1);
     if (begin == end) return;
-    range.messages += static_cast<std::size_t>(last - first);
+    range.messages += static_cast<std::size_t>(segment->messages(first, last));
     range.bytes += end - begin;
     range.pieces.push_back({segment, begin, end, first, last});
   }

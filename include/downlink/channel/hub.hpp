@@ -43,13 +43,18 @@ class Hub {
     state.sweep(now, sweep_at_once);
     auto found = state.channels.find(name);
     if (found != state.channels.end() && state.expired(found->second, now)) {
+      state.retire(found->second);
       state.channels.erase(found);
       found = state.channels.end();
     }
     if (found != state.channels.end()) return found->second;
     if (state.channels.size() >= state.options.max_channels) state.expire_all(now);
-    if (state.channels.size() >= state.options.max_channels) return errc::too_many_channels;
+    if (state.channels.size() >= state.options.max_channels) {
+      ++state.past.refused;
+      return errc::too_many_channels;
+    }
     Channel made(state.options.channel);
+    ++state.past.created;
     state.channels.emplace(std::string(name), made);
     return made;
   }
@@ -66,6 +71,16 @@ class Hub {
     std::size_t sum = 0;
     for (const auto& [name, channel] : state_->channels) sum += channel.subscriber_count();
     return sum;
+  }
+
+  /// What it holds and what it has seen. Looks at each channel under the hub's lock: not for every request where there
+  /// are very many.
+  HubStats stats() const {
+    const std::lock_guard guard(state_->mutex);
+    HubStats stats = state_->past;
+    stats.channels = state_->channels.size();
+    for (const auto& [name, channel] : state_->channels) stats.sum.add(channel.stats());
+    return stats;
   }
 
   /// Lets go of every channel whose idle time is over. `open` does a part of it each time, so calling this is only
@@ -111,7 +126,20 @@ class Hub {
     }
 
     void expire_all(TimePoint now) {
-      std::erase_if(channels, [&](const auto& entry) { return expired(entry.second, now); });
+      std::erase_if(channels, [&](const auto& entry) {
+        if (!expired(entry.second, now)) return false;
+        retire(entry.second);
+        return true;
+      });
+    }
+
+    // A channel goes: what it held goes with it, what it has seen stays in the sum.
+    void retire(const Channel& channel) {
+      ChannelStats seen = channel.stats();
+      seen.history_messages = seen.history_bytes = seen.retained_messages = seen.retained_bytes = 0;
+      seen.encoded_bytes = seen.pinned_bytes = 0;
+      past.sum.add(seen);
+      ++past.expired;
     }
 
     // Looks at the channels of the next `count` buckets, going round.
@@ -120,6 +148,7 @@ class Hub {
         bucket = (bucket + 1) % channels.bucket_count();
         for (auto entry = channels.begin(bucket); entry != channels.end(bucket); ++entry) {
           if (!expired(entry->second, now)) continue;
+          retire(entry->second);
           channels.erase(channels.find(entry->first));
           break;
         }
@@ -130,6 +159,7 @@ class Hub {
     HubOptions options;
     std::unordered_map<std::string, Channel, NameHash, std::equal_to<>> channels;
     std::size_t bucket = 0;
+    HubStats past;
   };
 
   static constexpr std::size_t sweep_at_once = 2;

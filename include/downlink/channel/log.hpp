@@ -12,6 +12,7 @@
 #include <vector>
 
 #include <downlink/channel/options.hpp>
+#include <downlink/channel/stats.hpp>
 
 namespace downlink::detail {
 
@@ -29,6 +30,8 @@ struct Record {
   /// The first position of the block that this record belongs to: encodings made for a resumer begin there, so that
   /// neighbouring resumers share them.
   Position block = 0;
+  /// Bytes of payload that the log had taken before this message.
+  std::uint64_t bytes_before = 0;
 };
 
 using RecordPtr = std::shared_ptr<const Record>;
@@ -67,6 +70,26 @@ class Log {
   std::size_t history_messages() const { return history_.messages; }
   std::size_t history_bytes() const { return history_.bytes; }
 
+  /// Adds the log's part of a channel's figures.
+  void tell(ChannelStats& stats) const {
+    const Window& longer = history_.first <= tail_.first ? history_ : tail_;
+    stats.head_offset = id_of(head_).offset;
+    stats.history_messages = history_.messages;
+    stats.history_bytes = history_.bytes;
+    stats.retained_messages = longer.messages;
+    stats.retained_bytes = longer.bytes;
+    stats.published_messages = published_messages_;
+    stats.published_bytes = published_bytes_;
+    stats.evicted_messages = evicted_;
+    stats.expired_messages = expired_;
+    stats.superseded_messages = superseded_;
+  }
+  /// The payload bytes that a reader is behind who is to get `next` next, as far as they are still kept.
+  std::uint64_t bytes_behind(Position next) const {
+    const Record* record = first_live(next);
+    return record ? published_bytes_ - record->bytes_before : 0;
+  }
+
   /// Keeps the live tail from now on, or lets it go.
   void keep_tail(bool keep) {
     keep_tail_ = keep;
@@ -81,6 +104,7 @@ class Log {
       auto& slot = slots_.front();
       if (slot.record) {
         lost_through_ = slot.position;
+        ++evicted_;
         drop_key(*slot.record);
         evicted.push_back(std::move(slot.record));
       } else {
@@ -107,6 +131,9 @@ class Log {
     }
     block_bytes_ += size;
     record->block = block_first_;
+    record->bytes_before = published_bytes_;
+    published_bytes_ += size;
+    ++published_messages_;
     if (record->message.key) supersede(*record, evicted);
 
     head_ = record->position;
@@ -133,6 +160,7 @@ class Log {
       epochs_.push_back({id.epoch, head_, id.offset - 1});
       if (epochs_.size() > max_epochs) epochs_.erase(epochs_.begin());
     }
+    evicted_ += slots_.size() - dead_;
     for (auto& slot : slots_) evicted.push_back(std::move(slot.record));
     slots_.clear();
     keys_.clear();
@@ -149,7 +177,7 @@ class Log {
   /// Lets go what is past its age or its time to live.
   void expire(TimePoint now, std::vector<RecordPtr>& evicted) {
     while (!expiries_.empty() && expiries_.top().first <= now) {
-      kill(expiries_.top().second, evicted);
+      kill(expiries_.top().second, evicted, expired_);
       expiries_.pop();
     }
     if (options_.history.max_age.count() > 0) trim(now, evicted);
@@ -260,11 +288,11 @@ class Log {
 
   void supersede(const Record& record, std::vector<RecordPtr>& evicted) {
     const auto older = keys_.find(*record.message.key);
-    if (older != keys_.end()) kill(older->second, evicted);
+    if (older != keys_.end()) kill(older->second, evicted, superseded_);
     keys_[*record.message.key] = record.position;
   }
 
-  void kill(Position position, std::vector<RecordPtr>& evicted) {
+  void kill(Position position, std::vector<RecordPtr>& evicted, std::uint64_t& count) {
     const auto found = find(position);
     if (found == slots_.end() || found->position != position || !found->record) return;
     auto& slot = slots_[static_cast<std::size_t>(found - slots_.begin())];
@@ -274,6 +302,7 @@ class Log {
     drop_key(*slot.record);
     evicted.push_back(std::move(slot.record));
     slot.record.reset();
+    ++count;
     ++deaths_;
     ++dead_;
     if (dead_ > 64 && dead_ > slots_.size() / 2) compact();
@@ -340,6 +369,11 @@ class Log {
   Position block_first_ = 1;
   std::size_t block_bytes_ = 0;
   std::uint64_t deaths_ = 0;
+  std::uint64_t published_messages_ = 0;
+  std::uint64_t published_bytes_ = 0;
+  std::uint64_t evicted_ = 0;
+  std::uint64_t expired_ = 0;
+  std::uint64_t superseded_ = 0;
   std::size_t dead_ = 0;
   bool dense_ = true;
   bool keep_tail_ = false;

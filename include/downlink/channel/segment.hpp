@@ -68,6 +68,13 @@ class Segment {
   Position end() const { return first_ + count_; }
   std::uint64_t deaths() const { return deaths_; }
   std::uint32_t size() const { return size_; }
+  /// How many messages there are in [first, last): positions that were dead when it was encoded have none.
+  Position messages(Position first, Position last) const {
+    Position count = last - first;
+    if (!holes_) return count;
+    for (Position at = first; at < last; ++at) count -= begin_of(at) == end_of(at);
+    return count;
+  }
   std::size_t footprint() const { return sizeof(Segment) + sizeof(std::uint32_t) * max_messages_ + capacity_; }
   bool belongs_to(const EncodedUse& use) const { return use_.get() == &use; }
   bool is_copy() const { return !use_; }
@@ -95,6 +102,7 @@ class Segment {
   bool append(Position position, std::string_view encoded) {
     const Position slots = position - first_ + 1;
     if (slots > max_messages_ || encoded.size() > capacity_ - size_) return false;
+    if (count_ + 1 < slots) holes_ = true;
     while (count_ + 1 < slots) index()[count_++] = size_;
     std::memcpy(const_cast<char*>(bytes()) + size_, encoded.data(), encoded.size());
     size_ += static_cast<std::uint32_t>(encoded.size());
@@ -117,6 +125,7 @@ class Segment {
   std::atomic<std::uint32_t> references_{1};
   std::uint32_t count_ = 0;
   std::uint32_t size_ = 0;
+  std::atomic<bool> holes_{false};  // read while more is appended
   Position first_;
   std::uint64_t deaths_;
   std::uint32_t capacity_;

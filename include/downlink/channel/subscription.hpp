@@ -119,6 +119,7 @@ class BasicSubscription {
         gap = true;
       }
       batch.gap = std::exchange(gap, false);
+      if (batch.gap) channel->counts.gaps.fetch_add(1, std::memory_order_relaxed);
       next = records.empty() ? head + 1 : records.back()->position + 1;
       for (auto& record : records) batch.messages.emplace_back(std::move(record));
       if (batch.gap || !batch.messages.empty()) return true;

@@ -71,6 +71,7 @@ class Connection : public ShardMember, public Deadline, public Carrier, public P
   void start(std::string bytes) {
     http_ = std::make_unique<Http>(*this, core_->options.limits);
     http_->unread = std::move(bytes);
+    shard_->counters().accepted.add();
     add_reference();  // dropped when it is closed
     shard_->add(*this);
     const std::size_t bound = core_->options.max_connections;
@@ -133,6 +134,8 @@ class Connection : public ShardMember, public Deadline, public Carrier, public P
       shard.enter([self = std::move(connection)] { self->now_writable(); });
     }
   };
+
+  Counters& counters() const { return shard_->counters(); }
 
   virtual IoResult read_some(net::mutable_buffer buffer) = 0;
   virtual void await(Readable handler) = 0;
@@ -222,6 +225,7 @@ class Connection : public ShardMember, public Deadline, public Carrier, public P
     const IoResult result = read_some(buffer);
     switch (result.state) {
       case IoResult::State::moved:
+        counters().bytes_received.add(result.bytes);
         received({static_cast<char*>(buffer.data()), result.bytes});
         break;
       case IoResult::State::would_block:
@@ -294,6 +298,9 @@ class Connection : public ShardMember, public Deadline, public Carrier, public P
           return session_->end({EndReason::shutdown, "the server is going away", retry()});
         }
         return session_->end({EndReason::authorization_expired, "the authorization has expired"});
+      case State::responding:
+        counters().write_timeouts.add();
+        return close(true);
       default:
         return close(state_ != State::lingering);
     }
@@ -318,6 +325,8 @@ class Connection : public ShardMember, public Deadline, public Carrier, public P
     state_ = State::closed;
     stop_waiting();
     if (http_ && http_->held) http_->held.reset();
+    if (session_) session_ends({silent_ ? EndReason::shutdown : EndReason::peer_left});
+    subscriber_left();
     if (session_) session_->abandon();
     left(EndReason::peer_left);
     cut_peer();
@@ -358,6 +367,8 @@ class Connection : public ShardMember, public Deadline, public Carrier, public P
   void start_stream(std::string head, std::unique_ptr<StreamSession> session);
   void refuse_over_limit();
   void left(EndReason reason);
+  void subscriber_came();
+  bool subscriber_left();
 
   void let_go(const EncodedUse& use) override {
     if (http_->outgoing.holds(use)) close(true);
@@ -365,6 +376,7 @@ class Connection : public ShardMember, public Deadline, public Carrier, public P
   void await_writable() override { await(Writable{ConnectionRef(this)}); }
   void session_done(EndReason reason) override;
   void session_broken(EndReason reason) override;
+  void session_ends(const Ending& ending) override;
 
   // The application's handlers (connection_calls.hpp).
   template <class Never = void>
@@ -380,6 +392,8 @@ class Connection : public ShardMember, public Deadline, public Carrier, public P
   void message_taken(const std::exception_ptr& error, const Reply& reply);
   void make_peer(TransportKind kind, bool takes_replies);
   void cut_peer();
+  void handler_failed(const std::exception_ptr& error);
+  void log(LogLevel level, LogEvent event, std::string_view text, int status = 0, std::optional<EndReason> reason = {});
   void send_to_peer(Message message, std::shared_ptr<PeerState> state) override;
   void close_peer(bool too_slow) override;
 
@@ -391,6 +405,8 @@ class Connection : public ShardMember, public Deadline, public Carrier, public P
   const Route* route_ = nullptr;
   std::atomic<std::uint32_t> references_{0};
   State state_ = State::head;
+  TransportKind kind_ = TransportKind::short_polling;  // what reads the channel
+  bool counted_ = false;                               // as a subscriber over it
   bool reading_ = false;
   bool pumping_ = false;
   bool subscribed_ = false;

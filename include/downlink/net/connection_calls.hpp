@@ -15,7 +15,10 @@ void Connection::authorize() {
                     [self = ConnectionRef(this)](const std::exception_ptr& error, Decision decision) {
                       self->shard_->dispatch([self, error, decision = std::move(decision)] {
                         if (self->state_ != State::deciding) return;
-                        if (error) return self->refuse(500, "the authorizer failed");
+                        if (error) {
+                          self->handler_failed(error);
+                          return self->refuse(500, "the authorizer failed");
+                        }
                         self->decided(decision);
                       });
                     });
@@ -44,7 +47,11 @@ void Connection::answer_fallback() {
                   [self = ConnectionRef(this)](const std::exception_ptr& error, HttpResponse response) {
                     self->shard_->dispatch([self, error, response = std::move(response)]() mutable {
                       if (self->state_ != State::handling) return;
-                      if (error) return self->refuse(500, "the handler failed");
+                      if (error) {
+                        self->handler_failed(error);
+                        return self->refuse(500, "the handler failed");
+                      }
+                      if (response.status >= 400) self->counters().refused[response.status].add();
                       std::string headers;
                       wire::append_header(headers, "Content-Type", response.content_type);
                       for (const auto& [name, value] : response.headers) wire::append_header(headers, name, value);
@@ -62,6 +69,7 @@ void Connection::take_post() {
                   std::string(http.head.query()), true};
   if (!inbound.binary && !wire::is_utf8(inbound.data)) return refuse(400, "the text is not UTF-8");
   if (core_->stopped.load()) return close(true);
+  counters().messages_received.add();
   make_peer(TransportKind::short_polling, false);
   http.found.route->inbound(application_executor(shard_), Peer(peer_), std::move(inbound),
                             [self = ConnectionRef(this)](const std::exception_ptr& error, Reply reply) {
@@ -74,13 +82,37 @@ void Connection::take_post() {
 inline void Connection::post_taken(const std::exception_ptr& error, const Reply& reply) {
   cut_peer();
   peer_.reset();
-  if (error) return refuse(500, "the handler failed");
+  if (error) {
+    handler_failed(error);
+    return refuse(500, "the handler failed");
+  }
   if (reply.refusal_status != 0) return refuse(reply.refusal_status, reply.detail);
   std::string headers;
   if (!reply.message) return respond(202, headers, {});
   wire::append_header(headers, "Content-Type",
                       reply.message->binary ? std::string_view("application/octet-stream") : reply.content_type);
   respond(202, headers, reply.message->data);
+}
+
+inline void Connection::handler_failed(const std::exception_ptr& error) {
+  counters().handler_failures.add();
+  if (!core_->logs()) return;
+  try {
+    std::rethrow_exception(error);
+  } catch (const std::exception& thrown) {
+    log(LogLevel::error, LogEvent::handler_failed, thrown.what());
+  } catch (...) {
+    log(LogLevel::error, LogEvent::handler_failed, "something that is no std::exception");
+  }
+}
+
+inline void Connection::log(LogLevel level, LogEvent event, std::string_view text, int status,
+                            std::optional<EndReason> reason) {
+  if (!core_->logs() || silent_) return;
+  LogEntry entry{level, event, std::string(text), remote_address(), {}, status, reason, {}};
+  if (http_) entry.path = http_->head.path();
+  if (!http_ && peer_) entry.path = peer_->identity.path;
+  core_->log(entry);
 }
 
 // Peers cost memory: they are made where somebody can get to see them.
@@ -109,6 +141,7 @@ template <class Never>
 void Connection::take_message(std::string data, bool binary) {
   if (!route_->inbound) return session_->end({EndReason::refused, "this channel takes no messages"});
   if (core_->stopped.load()) return close(true);
+  counters().messages_received.add();
   in_handler_ = true;
   route_->inbound(
       application_executor(shard_), Peer(peer_), Inbound{std::move(data), binary, {}, false},
@@ -122,6 +155,7 @@ inline void Connection::message_taken(const std::exception_ptr& error, const Rep
   in_handler_ = false;
   if (state_ != State::streaming) return;
   if (error) {
+    handler_failed(error);
     session_->end({EndReason::internal_error, "a handler failed"});
   } else if (reply.refusal_status != 0) {
     session_->end({EndReason::refused, reply.detail});

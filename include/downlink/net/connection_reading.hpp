@@ -17,6 +17,7 @@ inline void Connection::read_channel() {
     return refuse(426, "this endpoint speaks WebSocket alone", false, "Connection: Upgrade\r\nUpgrade: websocket\r\n");
   }
   const auto& [ops, serve] = core.transports[static_cast<std::size_t>(chosen.index)];
+  kind_ = ops->kind;
   http.start = requested_start(http.head, ops->response_end != ResponseEnd::never);
   if (http.start.kind == StartRequest::Kind::invalid) {
     return refuse(400, "the cursor or the history is malformed");
@@ -27,9 +28,11 @@ inline void Connection::read_channel() {
 // 503, but to those who would never come back a stream that says when to (WIRE §8).
 inline void Connection::refuse_over_limit() {
   auto& http = *http_;
+  counters().over_limit.add();
   http.close_after = true;
   if (core_->offers(TransportKind::sse) && http.head.method() == "GET" && !http.head.is_websocket_upgrade() &&
       (accept_names(http.head, "text/event-stream") || core_->kinds.size() == 1)) {
+    log(LogLevel::warning, LogEvent::request_refused, "there are too many connections", 503);
     std::string body;
     wire::append_sse_retry(body, retry());
     return respond(200, "Content-Type: text/event-stream\r\nCache-Control: no-cache, no-transform\r\n",
@@ -45,6 +48,7 @@ inline void Connection::poll(const TransportOps& transport) {
   const auto& options = core_->options;
   const auto& state = ChannelAccess::state(*http.channel);
   std::chrono::milliseconds wait{0};
+  if (http.start.kind == StartRequest::Kind::cursor) counters().resumes.add();
   http.applied_wait.clear();
   if (transport.response_end == ResponseEnd::with_first_messages) {
     const auto asked = requested_wait(http.head);
@@ -56,6 +60,7 @@ inline void Connection::poll(const TransportOps& transport) {
   const auto start = http.found.route->options.start;
   if (wait.count() > 0 && http.head.method() == "GET" && !core_->draining.load()) {
     state_ = State::held;
+    subscriber_came();
     http.held.emplace(
         this, [](void* self, const Range& range, bool gap) { static_cast<Connection*>(self)->answer_poll(range, gap); },
         *shard_);
@@ -73,7 +78,13 @@ inline void Connection::poll(const TransportOps& transport) {
 
 inline void Connection::answer_poll(const Range& range, bool gap) {
   auto& http = *http_;
-  const auto& state = *ChannelAccess::state(*http.channel);
+  auto& state = *ChannelAccess::state(*http.channel);
+  subscriber_left();
+  counters().served[kind_].add();
+  if (gap) {
+    counters().gaps.add();
+    state.counts.gaps.fetch_add(1, std::memory_order_relaxed);
+  }
   const bool nothing_new = range.pieces.empty() && !gap;
   // With nothing new the cursor stays what it was, although messages may have been passed over.
   const std::string cursor = nothing_new && http.start.kind == StartRequest::Kind::cursor
@@ -102,6 +113,7 @@ inline void Connection::answer_poll(const Range& range, bool gap) {
   wire::append_header(headers, "Content-Length", std::to_string(size));
   http.outgoing.before = response_head(200, headers);
   if (http.head.method() != "HEAD") {
+    counters().messages_sent.add(range.messages);
     http.outgoing.before += prefix;
     http.outgoing.pieces = range.pieces;
     if (!http.outgoing.pieces.empty()) ++http.outgoing.pieces.front().begin;
@@ -177,6 +189,9 @@ inline void Connection::start_stream(std::string head, std::unique_ptr<StreamSes
   session_ = std::move(session);
   route_ = http->found.route;
   if (http->decision.expires_after) wait_for(*http->decision.expires_after);
+  counters().served[kind_].add();
+  if (http->start.kind == StartRequest::Kind::cursor) counters().resumes.add();
+  subscriber_came();
   session_->open(std::move(head), shard_->feed(ChannelAccess::state(*http->channel)), http->start,
                  route_->options.start);
   if (state_ != State::streaming) return;
@@ -185,6 +200,7 @@ inline void Connection::start_stream(std::string head, std::unique_ptr<StreamSes
     try {
       core_->on_subscribe(Peer(peer_));
     } catch (...) {
+      handler_failed(std::current_exception());
       session_->end({EndReason::internal_error, "a handler failed"});
     }
   }
@@ -198,7 +214,35 @@ inline void Connection::left(EndReason reason) {
   try {
     core_->on_unsubscribe(Peer(peer_), reason);
   } catch (...) {
-    // The session is over already; there is nothing left to end.
+    handler_failed(std::current_exception());  // the session is over already; there is nothing left to end
+  }
+}
+
+inline void Connection::subscriber_came() {
+  counted_ = true;
+  counters().subscribers[kind_].add();
+}
+
+inline bool Connection::subscriber_left() {
+  if (!std::exchange(counted_, false)) return false;
+  counters().subscribers[kind_].take();
+  return true;
+}
+
+inline void Connection::session_ends(const Ending& ending) {
+  if (!subscriber_left()) return;
+  counters().ended[ending.reason].add();
+  switch (ending.reason) {
+    case EndReason::too_slow:
+      return log(LogLevel::warning, LogEvent::stream_dropped, ending.text, 0, ending.reason);
+    case EndReason::timed_out:
+      return log(LogLevel::warning, LogEvent::stream_dropped, "nothing was taken or heard in time", 0, ending.reason);
+    case EndReason::protocol_error:
+    case EndReason::not_utf8:
+    case EndReason::too_big:
+      return log(LogLevel::info, LogEvent::protocol_error, ending.text, 0, ending.reason);
+    default:
+      return;
   }
 }
 

@@ -15,6 +15,7 @@ inline void Connection::pump() {
     http_->unread.erase(0, used);
     switch (parser.state()) {
       case wire::RequestParser::State::failed:
+        if (state_ == State::head) counters().requests.add();
         http_->head = parser.take_head();
         http_->origin = judge_origin(http_->head, core_->options.cors, false);
         refuse(parser.refusal().status, parser.refusal().detail, parser.refusal().close, parser.refusal().headers);
@@ -41,6 +42,7 @@ inline void Connection::pump() {
 
 inline void Connection::head_came() {
   stop_waiting();
+  counters().requests.add();
   auto& http = *http_;
   const RequestHead& head = http.head;
   http.close_after = !head.keep_alive();
@@ -87,7 +89,7 @@ inline void Connection::proceed() {
     if (http.head.expects_continue() && http.unread.empty()) {
       constexpr std::string_view interim = "HTTP/1.1 100 Continue\r\n\r\n";
       const net::const_buffer buffer(interim.data(), interim.size());
-      try_write({&buffer, 1});
+      counters().bytes_sent.add(try_write({&buffer, 1}).bytes);
     }
   }
   pump();
@@ -141,6 +143,8 @@ inline void Connection::refuse(int status, std::string_view detail, bool close, 
   wire::Refusal refusal{status, std::string(detail), close, std::move(lines)};
   auto& http = *http_;
   stop_waiting();
+  counters().refused[status].add();
+  log(status < 500 ? LogLevel::info : LogLevel::warning, LogEvent::request_refused, detail, status);
   // A body that was not read would be taken for the next request.
   const bool whole = http.parser.state() == wire::RequestParser::State::complete || !http.head.has_body();
   refusal.close = refusal.close || !whole || core_->draining.load(std::memory_order_relaxed);
@@ -170,6 +174,7 @@ inline void Connection::flush_response() {
     }
     if (written.state != IoResult::State::moved) return close(true);
     outgoing.sent += written.bytes;
+    counters().bytes_sent.add(written.bytes);
   }
   response_done();
 }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include <downlink/net/connection.hpp>
+#include <downlink/net/stats.hpp>
 #include <downlink/transport/polling.hpp>
 #include <downlink/transport/sse.hpp>
 #include <downlink/transport/websocket.hpp>
@@ -66,6 +67,11 @@ class EndpointBase {
     core_->calls.make_peer = &Connection::make_peer;
   }
 
+  /// Tells of what goes wrong and of draining: `log(const LogEntry&)`, called on the shard where it happens, so with
+  /// several from several threads at once. What it throws is dropped. Clients can make it be called as often as they
+  /// send requests: write to something that is bounded, and do not wait in it.
+  void on_log(std::function<void(const LogEntry&)> log) { core_->on_log = std::move(log); }
+
   /// Answers requests that no route matches: `handler(HttpRequest)` returns an `HttpResponse` or an awaitable of one.
   template <class Handler>
   void fallback(Handler handler) {
@@ -78,6 +84,14 @@ class EndpointBase {
 
   /// Connections that are open now.
   std::size_t connection_count() const { return core_->connections.load(); }
+
+  /// What it does now and has done since it was made. Takes no lock; safe from any thread.
+  ServerStats stats() const {
+    ServerStats stats;
+    stats.connections = core_->connections.load();
+    for (const auto& shard : core_->shards) stats.add(shard->counters());
+    return stats;
+  }
 
   /// Serves one connection that the application has accepted and whose next request's head it has read. `unread` is
   /// what it read beyond the head. Completes with `void(error_code, Socket, std::string)`: after a poll or POST on a
@@ -223,10 +237,13 @@ inline void EndpointBase::drain(std::chrono::milliseconds time, std::function<vo
   auto draining = std::make_shared<Draining>();
   draining->shards = core_->shards.size();
   draining->done = std::move(done);
+  const auto& first = core_->shards.front();
+  first->dispatch([core = core_] { core->log({.event = LogEvent::drain_began, .text = "draining"}); });
   for (const auto& shard : core_->shards) {
     shard->dispatch([shard, time, draining, core = core_] {
       shard->drain(time, [draining, core] {
         if (draining->shards.fetch_sub(1) > 1) return;
+        core->log({.event = LogEvent::drain_ended, .text = "drained"});
         core->stopped.store(true);
         draining->done();
       });

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include <downlink/net/log.hpp>
 #include <downlink/net/options.hpp>
 #include <downlink/route/router.hpp>
 #include <downlink/session/shard.hpp>
@@ -70,6 +71,17 @@ struct EndpointCore {
     return false;
   }
 
+  /// Whether anybody is to be told of what happens. Entries are only made where somebody is.
+  bool logs() const { return on_log && !stopped.load(); }
+  /// What the hook throws is its own affair.
+  void log(const LogEntry& entry) const noexcept {
+    if (!logs()) return;
+    try {
+      on_log(entry);
+    } catch (...) {
+    }
+  }
+
   EndpointOptions options;
   std::vector<Offered> transports;
   std::vector<TransportKind> kinds;
@@ -87,6 +99,7 @@ struct EndpointCore {
   AsyncHandler<HttpResponse, HttpRequest> fallback;
   std::function<void(Peer)> on_subscribe;
   std::function<void(Peer, EndReason)> on_unsubscribe;
+  std::function<void(const LogEntry&)> on_log;
 
   std::vector<std::shared_ptr<Shard>> shards;
   std::atomic<std::size_t> next_shard{0};

@@ -94,7 +94,11 @@ class Listener final : public ShardMember, public Deadline, public std::enable_s
 
   void accepted(error_code error, const ConnectionRef& connection) {
     if (!acceptor_ || error == net::error::operation_aborted) return;
-    if (error && error != net::error::connection_aborted) return shard_->set(*this, pause);
+    if (error && error != net::error::connection_aborted) {
+      shard_->counters().accept_errors.add();
+      if (core_->logs()) core_->log({LogLevel::error, LogEvent::accept_failed, error.message(), {}, {}, 0, {}, error});
+      return shard_->set(*this, pause);
+    }
     if (connection) connection->start_on_shard({});
     accept();
   }

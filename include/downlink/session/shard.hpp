@@ -16,6 +16,7 @@
 
 #include <downlink/asio.hpp>
 #include <downlink/channel/channel_state.hpp>
+#include <downlink/session/counters.hpp>
 #include <downlink/session/feed.hpp>
 #include <downlink/session/timer_wheel.hpp>
 
@@ -151,6 +152,9 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
   void set(Deadline& deadline, std::chrono::milliseconds interval) {
     arm(wheel_.set(deadline, update_now(), interval));
   }
+
+  /// What happens on it: changed on the shard, read by anybody.
+  Counters& counters() { return counters_; }
 
   /// One buffer that every session of the shard reads into.
   net::mutable_buffer read_buffer() { return net::buffer(read_buffer_); }
@@ -437,6 +441,7 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
   std::atomic<bool> gone_{false};
   std::atomic<bool> stopped_{false};
   bool in_turn_ = false;
+  Counters counters_;
   std::array<char, std::size_t{64} << 10> read_buffer_;
 };
 

@@ -39,6 +39,8 @@ class Carrier {
   virtual void session_done(EndReason reason) = 0;
   /// The connection is broken or timed out: reset it. The session outlives the call.
   virtual void session_broken(EndReason reason) = 0;
+  /// It is decided that the session ends, and why: the first of what is told of its end.
+  virtual void session_ends(const Ending&) {}
 
  protected:
   ~Carrier() = default;
@@ -78,7 +80,10 @@ class StreamSession : public Subscriber, public Deadline, public SegmentHolder {
   /// The peer takes bytes again.
   virtual void writable() {
     blocked_ = false;
-    if (entry_.feed) entry_.feed->rest(entry_);
+    if (entry_.feed) {
+      channel().note_lag(entry_.next, entry_.joined);
+      entry_.feed->rest(entry_);
+    }
     resume();
   }
 
@@ -101,7 +106,7 @@ class StreamSession : public Subscriber, public Deadline, public SegmentHolder {
   void end(const Ending& ending) {
     if (ending_) return;
     ops_.end(control_, ending);
-    finish(ending.reason);
+    finish(ending);
   }
   bool ending() const { return ending_; }
 
@@ -129,7 +134,9 @@ class StreamSession : public Subscriber, public Deadline, public SegmentHolder {
     const IoResult written = carrier_.try_write(sendable.buffers);
     if (written.state == IoResult::State::moved) {
       last_sent_ = shard_.now();
+      shard_.counters().bytes_sent.add(written.bytes);
       if (written.bytes == range.bytes) {
+        shard_.counters().messages_sent.add(range.messages);
         entry.next = range.next;
         if (range.more) return entry.feed->again(entry);
         if (feed.closed()) end({EndReason::channel_closed, "the channel was closed"});
@@ -155,7 +162,10 @@ class StreamSession : public Subscriber, public Deadline, public SegmentHolder {
     const TimePoint now = shard_.update_now();
     if (!blocked_) return keep_alive(now);
     const auto stuck = std::chrono::duration_cast<std::chrono::milliseconds>(now - last_sent_);
-    if (stuck >= options_.write_timeout) return broken(EndReason::timed_out);
+    if (stuck >= options_.write_timeout) {
+      shard_.counters().write_timeouts.add();
+      return broken(EndReason::timed_out);
+    }
     shard_.set(*this, std::min(options_.write_timeout - stuck, options_.heartbeat));
   }
 
@@ -169,17 +179,17 @@ class StreamSession : public Subscriber, public Deadline, public SegmentHolder {
   bool blocked() const { return blocked_; }
 
   /// No more messages; done once what waits has been sent.
-  void finish(EndReason reason) {
+  void finish(const Ending& ending) {
     if (ending_) return;
-    ending_ = true;
-    reason_ = reason;
+    decide(ending);
     entry_.leave();
     if (!blocked_) flush();
   }
 
   void broken(EndReason reason) {
     done_ = true;
-    carrier_.session_broken(reason);
+    if (!ending_) decide({reason});
+    carrier_.session_broken(reason_);
   }
 
   /// Room for control frames, which go between messages; `flush_control` sends them.
@@ -201,6 +211,21 @@ class StreamSession : public Subscriber, public Deadline, public SegmentHolder {
 
  private:
   ChannelState& channel() const { return *entry_.feed->owner().channel(); }
+
+  // What comes first is why the stream ends: one that is too slow may well not take its last bytes either.
+  void decide(const Ending& ending) {
+    ending_ = true;
+    reason_ = ending.reason;
+    if (reason_ == EndReason::too_slow) count(channel().counts.drops);
+    if (reason_ == EndReason::gap) count_gap();
+    carrier_.session_ends(ending);
+  }
+
+  static void count(std::atomic<std::uint64_t>& figure) { figure.fetch_add(1, std::memory_order_relaxed); }
+  void count_gap() {
+    count(channel().counts.gaps);
+    shard_.counters().gaps.add();
+  }
 
   // First the message that was cut, then what is meant for this peer, then the log. False when it can't go on now,
   // or when the session is over.
@@ -230,6 +255,7 @@ class StreamSession : public Subscriber, public Deadline, public SegmentHolder {
     const IoResult written = carrier_.try_write({&buffer, 1});
     if (written.state == IoResult::State::moved) {
       last_sent_ = shard_.now();
+      shard_.counters().bytes_sent.add(written.bytes);
       done = static_cast<Count>(done + written.bytes);
       if (written.bytes == size) return true;
     } else if (written.state != IoResult::State::would_block) {
@@ -256,21 +282,23 @@ class StreamSession : public Subscriber, public Deadline, public SegmentHolder {
 
   // The peer took `bytes` of the range: it has begun what they reach into, which is kept until it is finished.
   void stop_inside(const Range& range, std::size_t bytes) {
+    const auto begun = [this](const Piece& piece, Position end) {
+      shard_.counters().messages_sent.add(piece.segment->messages(piece.first, end));
+      entry_.next = end;
+    };
     for (const Piece& piece : range.pieces) {
       if (bytes >= piece.size()) {
         bytes -= piece.size();
-        entry_.next = piece.last;
+        begun(piece, piece.last);
         continue;
       }
       const auto cut = static_cast<std::uint32_t>(piece.begin + bytes);
       const Position inside = piece.segment->at_byte(cut, piece.first, piece.last);
-      entry_.next = inside;
-      if (cut == piece.segment->begin_of(inside)) return;
+      if (cut == piece.segment->begin_of(inside)) return begun(piece, inside);
       partial_ = piece.segment;
       partial_begin_ = cut;
       partial_end_ = piece.segment->end_of(inside);
-      entry_.next = inside + 1;
-      return;
+      return begun(piece, inside + 1);
     }
   }
 
@@ -292,12 +320,17 @@ class StreamSession : public Subscriber, public Deadline, public SegmentHolder {
   // asked for was evicted.
   void fall_behind() {
     if (blocked_ && skips()) return;  // once the peer takes bytes again, and as far as need be then
+    channel().note_lag(entry_.next, entry_.joined);
     const bool jumped = entry_.next <= channel().reset_through();
     if (!jumped && channel().options().lag_policy == LagPolicy::disconnect) {
       return end({EndReason::too_slow, "too far behind"});
     }
     if (!ops_.tells_gaps) {
       return end(jumped ? Ending{EndReason::gap, "messages were lost"} : Ending{EndReason::too_slow, "too far behind"});
+    }
+    if (!jumped) {
+      count(channel().counts.skips);
+      shard_.counters().skips.add();
     }
     const std::string last = channel().cursor_before(entry_.next).to_string();
     entry_.next = jumped ? channel().resume_earliest() : channel().resume_newest();
@@ -317,6 +350,7 @@ class StreamSession : public Subscriber, public Deadline, public SegmentHolder {
     const auto following = channel().first_live(entry_.next);
     const std::string earliest = following ? following->to_string() : cursor;
     ops_.gap(control_, {requested, cursor, earliest});
+    count_gap();
   }
 
   static constexpr std::uint32_t copied_at_most = 1024;

@@ -115,7 +115,7 @@ class WebSocketSession final : public StreamSession {
     closed_ = true;
     if (ending()) return;
     wire::append_close_frame(control(), event.code, {});
-    finish(EndReason::peer_left);
+    finish({EndReason::peer_left});
   }
 
   void fail(const wire::WebSocketEvent& event) {

@@ -16,6 +16,12 @@ namespace downlink {
 /// The transports, in the order of the rows of WIRE §2's table. A `custom` one says itself which requests it claims.
 enum class TransportKind : unsigned char { websocket, sse, long_polling, short_polling, custom };
 
+/// The name of a kind, such as `long_polling`.
+constexpr std::string_view name_of(TransportKind kind) noexcept {
+  constexpr std::string_view names[] = {"websocket", "sse", "long_polling", "short_polling", "custom"};
+  return names[static_cast<std::size_t>(kind)];
+}
+
 /// Which transport serves a request.
 struct Negotiated {
   /// The transport's index among those offered, or -1 when none serves the request.

@@ -59,6 +59,37 @@ enum class EndReason : std::uint8_t {
   timed_out,
 };
 
+/// The name of a reason, such as `too_slow`.
+constexpr std::string_view name_of(EndReason reason) noexcept {
+  switch (reason) {
+    case EndReason::peer_left:
+      return "peer_left";
+    case EndReason::channel_closed:
+      return "channel_closed";
+    case EndReason::shutdown:
+      return "shutdown";
+    case EndReason::protocol_error:
+      return "protocol_error";
+    case EndReason::not_utf8:
+      return "not_utf8";
+    case EndReason::refused:
+      return "refused";
+    case EndReason::too_big:
+      return "too_big";
+    case EndReason::internal_error:
+      return "internal_error";
+    case EndReason::too_slow:
+      return "too_slow";
+    case EndReason::gap:
+      return "gap";
+    case EndReason::authorization_expired:
+      return "authorization_expired";
+    case EndReason::timed_out:
+      return "timed_out";
+  }
+  return "unknown";
+}
+
 /// What a stream ends with.
 struct Ending {
   EndReason reason = EndReason::shutdown;
