@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <string>
@@ -13,7 +14,10 @@ namespace downlink::detail {
 class Listener final : public ShardMember, public Deadline, public std::enable_shared_from_this<Listener> {
  public:
   Listener(std::shared_ptr<EndpointCore> core, const ServerOptions& options)
-      : core_(std::move(core)), shard_(core_->shards.front()), acceptor_(std::in_place, shard_->executor()) {
+      : core_(std::move(core)),
+        shard_(core_->shards.front()),
+        acceptor_(std::in_place, shard_->executor()),
+        accepts_per_second_(options.max_accepts_per_second) {
     error_code error;
     const auto address = net::ip::make_address(options.address, error);
     if (error) throw std::invalid_argument("\"" + options.address + "\" is no IP address to listen at");
@@ -61,10 +65,26 @@ class Listener final : public ShardMember, public Deadline, public std::enable_s
 
   // Without descriptors or memory, accepting pauses instead of spinning.
   static constexpr std::chrono::milliseconds pause{100};
+  // How much of a second's accepts may come at once, and how often at most a paced listener is woken.
+  static constexpr std::chrono::milliseconds burst{100};
+  static constexpr std::chrono::milliseconds pace{10};
+
+  // Whether the next one may be accepted now; if not, the deadline is set to when it may.
+  bool may_accept() {
+    if (accepts_per_second_ == 0) return true;
+    const auto now = shard_->update_now();
+    const auto wait = std::chrono::ceil<std::chrono::milliseconds>(meter_.wait(now, burst));
+    if (wait.count() > 0) {
+      shard_->set(*this, std::max(wait, pace));
+      return false;
+    }
+    meter_.take(now, 1, accepts_per_second_);
+    return true;
+  }
 
   // Always into this loop: one that is to have the connection may be destroyed while nobody comes.
   void accept() {
-    if (!acceptor_) return;
+    if (!acceptor_ || !may_accept()) return;
     acceptor_->async_accept(shard_->executor(), [self = shared_from_this()](error_code error, Accepted socket) {
       ConnectionRef connection;
       if (!error) connection = self->connect(std::move(socket));
@@ -102,6 +122,8 @@ class Listener final : public ShardMember, public Deadline, public std::enable_s
   std::shared_ptr<EndpointCore> core_;
   std::shared_ptr<Shard> shard_;
   std::optional<Shard::Acceptor> acceptor_;
+  const std::size_t accepts_per_second_;
+  RateMeter meter_;
   std::uint16_t port_ = 0;
 };
 
