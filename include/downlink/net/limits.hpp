@@ -10,6 +10,7 @@
 
 #include <downlink/asio.hpp>
 #include <downlink/channel/clock.hpp>
+#include <downlink/error.hpp>
 
 /// Who may come, and how much of it: counting connections and metering what goes on in time.
 
