@@ -243,8 +243,9 @@ TEST_CASE("limits that contradict each other throw when the server is made", "[s
   refused({.backlog = 0});
   refused({.endpoint = {.max_connections = 1, .max_connections_per_address = 2}});
   refused({.endpoint = {.inbound_rate = {.burst = 0ms}}});
-  refused({.endpoint = {.max_message = 1000, .inbound_rate = {.bytes_per_second = 999}}});
-  refused({.endpoint = {.max_message = 1000, .inbound_rate = {.bytes_per_second = 1999, .burst = 500ms}}});
-  CHECK_NOTHROW(Server<Sse>(io, {.endpoint = {.max_message = 1000, .inbound_rate = {.bytes_per_second = 1000}}}));
+  refused({.endpoint = {.max_message = 1000, .inbound_rate = {.bytes_per_second = 1013}}});
+  refused({.endpoint = {.max_message = 1000, .inbound_rate = {.bytes_per_second = 2027, .burst = 500ms}}});
+  refused({.endpoint = {.inbound_rate = {.messages_per_second = 9, .burst = 100ms}}});
+  CHECK_NOTHROW(Server<Sse>(io, {.endpoint = {.max_message = 1000, .inbound_rate = {.bytes_per_second = 1014}}}));
   CHECK_NOTHROW(Server<Sse>(io, {.endpoint = {.max_connections = 2, .max_connections_per_address = 2}}));
 }

@@ -44,9 +44,7 @@ inline void Connection::refuse_over_limit(std::string_view detail) {
 // How long until the peer may send again; zero when it may now, and then what it sent is counted.
 inline std::chrono::nanoseconds Connection::count_inbound(RateMeter& meter, std::size_t units, std::size_t rate) {
   if (rate == 0) return {};
-  const auto wait = meter.wait(shard_->now(), core_->options.inbound_rate.burst);
-  if (wait.count() == 0) meter.take(shard_->now(), units, rate);
-  return wait;
+  return meter.take(shard_->now(), units, rate, core_->options.inbound_rate.burst);
 }
 inline std::chrono::nanoseconds Connection::count_inbound_bytes(std::size_t bytes) {
   return count_inbound(bytes_meter_, bytes, core_->options.inbound_rate.bytes_per_second);

@@ -64,17 +64,24 @@ struct EndpointCore {
     if (options.max_connections > 0 && options.max_connections_per_address > options.max_connections) {
       throw std::invalid_argument("EndpointOptions: max_connections_per_address must not exceed max_connections");
     }
-    const auto& rate = options.inbound_rate;
-    const double at_once =
-        static_cast<double>(rate.bytes_per_second) * std::chrono::duration<double>(rate.burst).count();
-    if (rate.bytes_per_second > 0 && at_once < static_cast<double>(options.max_message)) {
-      throw std::invalid_argument(
-          "EndpointOptions: inbound_rate.bytes_per_second must let max_message bytes through in inbound_rate.burst");
-    }
+    check(options.inbound_rate, options.max_message);
     if (options.default_wait > options.max_wait) options.default_wait = options.max_wait;
     if (options.max_message == 0) throw std::invalid_argument("EndpointOptions: max_message must be above zero");
     options.limits.max_body = options.max_message;
     options.stream.max_peer_queue = std::max(options.stream.max_peer_queue, options.max_message + (64 << 10));
+  }
+
+  static void check(const InboundRate& rate, std::size_t max_message) {
+    const double seconds = std::chrono::duration<double>(rate.burst).count();
+    const auto lets_through = [seconds](std::size_t units, std::size_t per_second) {
+      return per_second == 0 || static_cast<double>(units) <= static_cast<double>(per_second) * seconds;
+    };
+    constexpr std::size_t frame_head = 14;
+    if (!lets_through(1, rate.messages_per_second) || !lets_through(max_message + frame_head, rate.bytes_per_second)) {
+      throw std::invalid_argument(
+          "EndpointOptions: inbound_rate must let one message of max_message bytes and a frame's head through in "
+          "burst");
+    }
   }
 
   /// A number in [0, bound), to spread what would otherwise happen all at once. Needs no descriptor, of which there may

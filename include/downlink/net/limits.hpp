@@ -22,16 +22,15 @@ class RateMeter {
  public:
   using Duration = TimePoint::duration;
 
-  /// How long until more is let through; zero when it is now.
-  Duration wait(TimePoint now, Duration burst) const {
-    const Duration ahead = paid_until_ - now;
-    return ahead < burst ? Duration::zero() : ahead - burst + Duration(1);
-  }
-
-  void take(TimePoint now, std::size_t units, std::size_t per_second) {
+  /// How long until so many units are let through; zero when it is now, and then they are taken. More units than
+  /// `burst` brings are never let through.
+  Duration take(TimePoint now, std::size_t units, std::size_t per_second, Duration burst) {
     const std::chrono::duration<double> cost(static_cast<double>(units) / static_cast<double>(per_second));
-    constexpr std::chrono::duration<double> most = std::chrono::hours(1);  // far from what a Duration holds
-    paid_until_ = std::max(paid_until_, now) + std::chrono::duration_cast<Duration>(std::min(cost, most));
+    constexpr std::chrono::duration<double> most = std::chrono::hours(24 * 365);  // which a Duration holds
+    const TimePoint until = std::max(paid_until_, now) + std::chrono::duration_cast<Duration>(std::min(cost, most));
+    if (until - now > burst) return until - now - burst;
+    paid_until_ = until;
+    return Duration::zero();
   }
 
  private:

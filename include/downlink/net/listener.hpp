@@ -65,21 +65,18 @@ class Listener final : public ShardMember, public Deadline, public std::enable_s
 
   // Without descriptors or memory, accepting pauses instead of spinning.
   static constexpr std::chrono::milliseconds pause{100};
-  // How much of a second's accepts may come at once, and how often at most a paced listener is woken.
-  static constexpr std::chrono::milliseconds burst{100};
+  // How often at most a paced listener is woken.
   static constexpr std::chrono::milliseconds pace{10};
 
   // Whether the next one may be accepted now; if not, the deadline is set to when it may.
   bool may_accept() {
     if (accepts_per_second_ == 0) return true;
-    const auto now = shard_->update_now();
-    const auto wait = std::chrono::ceil<std::chrono::milliseconds>(meter_.wait(now, burst));
-    if (wait.count() > 0) {
-      shard_->set(*this, std::max(wait, pace));
-      return false;
-    }
-    meter_.take(now, 1, accepts_per_second_);
-    return true;
+    const auto one = std::chrono::milliseconds(1 + 1000 / accepts_per_second_);
+    const auto burst = std::max(std::chrono::milliseconds(100), one);
+    const auto wait = meter_.take(shard_->update_now(), 1, accepts_per_second_, burst);
+    if (wait.count() == 0) return true;
+    shard_->set(*this, std::max(std::chrono::ceil<std::chrono::milliseconds>(wait), pace));
+    return false;
   }
 
   // Always into this loop: one that is to have the connection may be destroyed while nobody comes.

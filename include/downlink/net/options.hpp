@@ -18,10 +18,10 @@ namespace downlink {
 struct InboundRate {
   /// Messages a second.
   std::size_t messages_per_second = 0;
-  /// Bytes a second: those of a WebSocket as they come, control frames included, and of a POST's body. In `burst` it
-  /// must let a message of `max_message` bytes through.
+  /// Bytes a second: those of a WebSocket as they come, control frames included, and of a POST's body.
   std::size_t bytes_per_second = 0;
-  /// What of it may come at once: as much as the rates let through in this time.
+  /// What of it may come at once: as much as the rates let through in this time, which has to be at least one message
+  /// of `max_message` bytes and the 14 of a frame's head. What came while a handler was at work comes at once.
   std::chrono::milliseconds burst{1'000};
 };
 
