@@ -100,10 +100,16 @@ class Listener final : public ShardMember, public Deadline, public std::enable_s
       stream.emplace(SocketStream::Socket(std::move(socket)));
     } else {
       error_code error;
-      const net::generic::stream_protocol protocol(socket.local_endpoint(error).protocol());
+      error_code ignored;
+      const auto protocol = socket.local_endpoint(error).protocol();
       const auto native = socket.release(error);
       if (error) return {};
-      stream.emplace(SocketStream::Socket(target->executor(), protocol, native));
+      stream.emplace(SocketStream::Socket(target->executor()));
+      stream->socket().assign(protocol, native, error);
+      if (error) {                                 // the system watches no more sockets for that loop
+        socket.assign(protocol, native, ignored);  // so that it is closed
+        return {};
+      }
     }
     stream->configure(core_->options.socket);
     return ConnectionRef(new ConnectionOver<SocketStream>(core_, std::move(target), *std::move(stream)));
