@@ -25,7 +25,8 @@ namespace {
 using namespace std::chrono_literals;
 using Steady = std::chrono::steady_clock;
 
-constexpr std::chrono::milliseconds timeout{4'000};
+constexpr std::chrono::milliseconds timeout{8'000};
+constexpr std::size_t arrivals_per_second = 1'000;
 constexpr auto publish_interval = 10ms;
 constexpr int healthy = 50;  // of SSE, and as many of WebSocket
 constexpr std::string_view head_end = " HTTP/1.1\r\nHost: a\r\n";
@@ -86,7 +87,8 @@ void serve(int, int up) {
   downlink::EndpointOptions options;
   options.head_timeout = options.body_timeout = options.stream.write_timeout = timeout;
   options.one_thread = true;
-  downlink::Server<downlink::WebSocket, downlink::Sse, downlink::ShortPolling> server{io, {.endpoint = options}};
+  downlink::Server<downlink::WebSocket, downlink::Sse, downlink::ShortPolling> server{
+      io, {.max_accepts_per_second = 2 * arrivals_per_second, .endpoint = options}};
   server.route("/feed", feed);
   server.route("/big", big);
   server.on_message("/feed", [](const downlink::Peer&, const downlink::Inbound&) {});
@@ -131,45 +133,46 @@ struct Losses {
   std::array<Kind, 3> kinds;
 };
 
+/// What the attackers tell as they go: that all are there, that the first has lost its connection, that all have.
+struct Progress {
+  enum { there, leaving, gone } stage = there;
+  Losses losses = {};
+};
+
 class Attack {
  public:
-  Attack(std::uint16_t port, int count, int round) : epoll_(::epoll_create1(0)) {
-    const std::string slow_body = "POST /feed" + std::string(head_end) + "Content-Length: 100000\r\n\r\n";
-    const std::string poll = "GET /big?cursor=earliest" + std::string(head_end) + "\r\n";
-    const std::string stream = "GET /big?cursor=earliest" + std::string(head_end) + "Accept: text/event-stream\r\n\r\n";
-    for (int i = 0; i < count; ++i) {
-      const int kind = i % 3;
-      const std::string first = kind == 0 ? "G" : kind == 1 ? slow_body : i % 2 == 0 ? poll : stream;
-      clients_.push_back({connect_to(port, 2 + round * 4 + i % 4, kind == 2 ? 4096 : 0), kind, Steady::now(), -1});
-      send(clients_.back().fd, first);
-      epoll_event event{};
-      event.events = EPOLLRDHUP;
-      event.data.u32 = static_cast<std::uint32_t>(i);
-      ::epoll_ctl(epoll_, EPOLL_CTL_ADD, clients_.back().fd, &event);
-    }
-  }
+  Attack(std::uint16_t port, std::size_t count, int round)
+      : port_(port), count_(count), round_(round), epoll_(::epoll_create1(0)) {}
   ~Attack() {
     for (const auto& client : clients_) ::close(client.fd);
     ::close(epoll_);
   }
 
-  /// Goes on, a byte a second from each of those that send, until all have lost their connections.
-  Losses run() {
-    std::size_t left = clients_.size();
-    const auto end = Steady::now() + 3 * timeout;
+  /// Connects them all, and goes on, a byte a second from each of those that send, until all have lost their
+  /// connections. `tell_stage` is told when all are there and when the first has lost its own.
+  template <class Tell>
+  Losses run(Tell&& tell_stage) {
+    std::size_t left = count_;
+    auto end = Steady::time_point::max();
     std::array<epoll_event, 256> events;
     for (std::size_t turn = 0; left > 0 && Steady::now() < end; turn = (turn + 1) % 100) {
+      const auto next = Steady::now() + 10ms;
+      for (std::size_t i = 0; i < arrivals_per_second / 100 && clients_.size() < count_; ++i) {
+        add();
+        if (clients_.size() < count_) continue;
+        tell_stage(Progress::there);
+        end = Steady::now() + 3 * timeout;
+      }
       for (std::size_t i = turn; i < clients_.size(); i += 100) {
         if (clients_[i].kind != 2 && clients_[i].lost < 0) send(clients_[i].fd, "E");
       }
-      const auto next = Steady::now() + 10ms;
       while (Steady::now() < next) {
         const int count = ::epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), 5);
         for (int i = 0; i < count; ++i) {
           auto& client = clients_[events[static_cast<std::size_t>(i)].data.u32];
           ::epoll_ctl(epoll_, EPOLL_CTL_DEL, client.fd, nullptr);
           client.lost = milliseconds(Steady::now() - client.begin);
-          --left;
+          if (left-- == count_) tell_stage(Progress::leaving);
         }
       }
     }
@@ -195,8 +198,28 @@ class Attack {
     double lost;
   };
 
+  void add() {
+    static const std::string slow_body = "POST /feed" + std::string(head_end) + "Content-Length: 100000\r\n\r\n";
+    static const std::string poll = "GET /big?cursor=earliest" + std::string(head_end) + "\r\n";
+    static const std::string stream =
+        "GET /big?cursor=earliest" + std::string(head_end) + "Accept: text/event-stream\r\n\r\n";
+    const auto i = clients_.size();
+    const int kind = static_cast<int>(i % 3);
+    const std::string first = kind == 0 ? "G" : kind == 1 ? slow_body : i % 2 == 0 ? poll : stream;
+    const int fd = connect_to(port_, 2 + round_ * 4 + static_cast<int>(i % 4), kind == 2 ? 4096 : 0);
+    clients_.push_back({fd, kind, Steady::now(), -1});
+    send(fd, first);
+    epoll_event event{};
+    event.events = EPOLLRDHUP;
+    event.data.u32 = static_cast<std::uint32_t>(i);
+    ::epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event);
+  }
+
   static void send(int fd, std::string_view bytes) { ::send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL); }
 
+  std::uint16_t port_;
+  std::size_t count_;
+  int round_;
   int epoll_;
   std::vector<Client> clients_;
 };
@@ -206,8 +229,9 @@ void attack(int down, int up) {
   if (::nice(10) == -1) return;
   int order[3];
   while (hear(down, order)) {
-    Attack attack(static_cast<std::uint16_t>(order[0]), order[1], order[2]);
-    tell(up, attack.run());
+    Attack attack(static_cast<std::uint16_t>(order[0]), static_cast<std::size_t>(order[1]), order[2]);
+    const Losses losses = attack.run([up](auto stage) { tell(up, Progress{stage}); });
+    tell(up, Progress{Progress::gone, losses});
   }
 }
 
@@ -291,21 +315,28 @@ int main(int argc, char** argv) {
   };
   clients.measure(for_a_while(1s));
 
-  std::vector<double> without, with;
+  // Without attackers; then while they come, while they are there, while they leave, and all of the three.
+  constexpr std::array<const char*, 5> names = {"none", "coming", "there", "leaving", "all"};
+  std::array<std::vector<double>, 5> p99;
   std::cout << std::fixed << std::setprecision(2);
   for (int round = 0; round < rounds; ++round) {
-    const auto quiet = clients.measure(for_a_while(timeout + 2s));
+    std::array<std::vector<double>, 5> times;
+    times[0] = clients.measure(for_a_while(timeout + 2s));
     tell(attacking.to(), std::array<int, 3>{port, attackers, round});
-    Losses losses;
-    const auto attacked = clients.measure([&] { return hear(attacking.from(), losses); });
+    Progress progress;
+    for (std::size_t stage = 1; stage <= 3; ++stage) {
+      times[stage] = clients.measure([&] { return hear(attacking.from(), progress); });
+      times[4].insert(times[4].end(), times[stage].begin(), times[stage].end());
+    }
     clients.measure(for_a_while(1s));
-    without.push_back(quantile(quiet, 0.99));
-    with.push_back(quantile(attacked, 0.99));
-    std::cout << "p50/p99 ms without " << quantile(quiet, 0.5) << "/" << without.back() << ", with " << attackers
-              << " attackers " << quantile(attacked, 0.5) << "/" << with.back() << "; connections lost after s (first, "
-              << "median, last):";
+    std::cout << "p50/p99 ms:";
+    for (std::size_t i = 0; i < times.size(); ++i) {
+      p99[i].push_back(quantile(times[i], 0.99));
+      std::cout << " " << names[i] << " " << quantile(times[i], 0.5) << "/" << p99[i].back();
+    }
+    std::cout << "; connections lost after s (first, median, last):";
     for (std::size_t kind = 0; kind < 3; ++kind) {
-      const auto& lost = losses.kinds[kind];
+      const auto& lost = progress.losses.kinds[kind];
       std::cout << (kind == 0   ? " head "
                     : kind == 1 ? ", body "
                                 : ", read ")
@@ -314,6 +345,10 @@ int main(int argc, char** argv) {
     }
     std::cout << std::endl;
   }
-  std::cout << "median p99: without " << quantile(without, 0.5) << " ms, with " << quantile(with, 0.5) << " ms, ratio "
-            << quantile(with, 0.5) / quantile(without, 0.5) << std::endl;
+  std::cout << "median p99:";
+  for (std::size_t i = 0; i < p99.size(); ++i) {
+    std::cout << " " << names[i] << " " << quantile(p99[i], 0.5) << " ms";
+    if (i > 0) std::cout << " (ratio " << quantile(p99[i], 0.5) / quantile(p99[0], 0.5) << ")";
+  }
+  std::cout << std::endl;
 }

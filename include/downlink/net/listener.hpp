@@ -104,12 +104,13 @@ class Listener final : public ShardMember, public Deadline, public std::enable_s
       const auto protocol = socket.local_endpoint(error).protocol();
       const auto native = socket.release(error);
       if (error) return {};
-      stream.emplace(SocketStream::Socket(target->executor()));
-      stream->socket().assign(protocol, native, error);
+      SocketStream::Socket moved(target->executor());
+      moved.assign(protocol, native, error);
       if (error) {                                 // the system watches no more sockets for that loop
         socket.assign(protocol, native, ignored);  // so that it is closed
         return {};
       }
+      stream.emplace(std::move(moved));
     }
     stream->configure(core_->options.socket);
     return ConnectionRef(new ConnectionOver<SocketStream>(core_, std::move(target), *std::move(stream)));
