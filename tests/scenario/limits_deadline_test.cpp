@@ -19,21 +19,20 @@ namespace {
 
 using Steady = std::chrono::steady_clock;
 
-// Sends a byte every few milliseconds until the server has said something or closed; how long that took.
-std::chrono::milliseconds trickle(Connection& connection, std::string_view bytes) {
-  const auto begin = Steady::now();
+// Sends a byte every few milliseconds until the server has said something or closed. It would go on for longer than
+// the patience if bytes put the deadline off.
+void trickle(Connection& connection, std::string_view bytes) {
   std::size_t sent = 0;
   CHECK(eventually([&] {
     connection.try_send(bytes.substr(sent++ % bytes.size(), 1));
     return connection.wait_for_end(5ms) != Connection::End::open || !connection.unread().empty();
   }));
-  return std::chrono::duration_cast<std::chrono::milliseconds>(Steady::now() - begin);
 }
 
 constexpr auto timeout = 300ms;
 
 struct Deadlines {
-  explicit Deadlines(EndpointOptions options = {}) : served(short_times(std::move(options))) {
+  explicit Deadlines(EndpointOptions options = {.linger_timeout = timeout}) : served(short_times(std::move(options))) {
     served.server.on_message("/c", [this](const Peer&, const Inbound&) { ++executed; });
     served.start();
   }
@@ -61,8 +60,7 @@ TEST_CASE("a head that comes byte by byte does not put its deadline off", "[scen
     CHECK(connection.read_response().status == 200);
     connection.send("\r\n");
   }
-  CHECK(trickle(connection, "GET /c HTTP/1.1\r\nA: b\r\nB: b\r\nC: c\r\nD: d\r\nE: e\r\nF: " + std::string(1000, 'x')) <
-        3s);
+  trickle(connection, "GET /c HTTP/1.1\r\nA: b\r\nB: b\r\nC: c\r\nD: d\r\nE: e\r\nF: " + std::string(1000, 'x'));
   CHECK(connection.read_response().status == 408);
   CHECK(connection.read_to_end().empty());
   CHECK(test.served.connections(0));
@@ -73,7 +71,7 @@ TEST_CASE("empty lines before a later request do not put off its deadline, or th
   auto connection = test.served.connect();
   connection.send(request_text("GET", "/c"));
   CHECK(connection.read_response().status == 200);
-  CHECK(trickle(connection, "\r\n") < 3s);
+  trickle(connection, "\r\n");
   CHECK(test.served.connections(0));
 }
 
@@ -86,7 +84,7 @@ TEST_CASE("a body that comes byte by byte does not put its deadline off", "[scen
     connection.send("POST /c HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n");
     bytes = "1\r\nx\r\n";
   }
-  CHECK(trickle(connection, bytes) < 3s);
+  trickle(connection, bytes);
   CHECK(connection.read_response().status == 408);
   CHECK(connection.read_to_end().empty());
   CHECK(test.executed == 0);
@@ -122,7 +120,7 @@ TEST_CASE("who takes no bytes of a big answer or of a stream is reset", "[scenar
 
 TEST_CASE("who takes a big answer slowly, but does, gets it whole", "[scenario][WIRE-9]") {
   EndpointOptions options;
-  options.stream.write_timeout = 1s;
+  options.stream.write_timeout = 2s;
   ServedAll served(options);
   served.start();
   for (int i = 0; i < 20; ++i) served.publish(std::string(100'000, 'x'));
@@ -134,12 +132,12 @@ TEST_CASE("who takes a big answer slowly, but does, gets it whole", "[scenario][
   std::size_t got = 0;
   const auto begin = Steady::now();
   while (got < size) {
-    const std::size_t part = std::min<std::size_t>(size / 20, size - got);
+    const std::size_t part = std::min<std::size_t>(size / 40, size - got);
     REQUIRE(connection.read_exactly(part).size() == part);
     got += part;
     connection.wait_for_end(80ms);
   }
-  CHECK(Steady::now() - begin > 1s);
+  CHECK(Steady::now() - begin > 2s);
 }
 
 TEST_CASE("an answer arrives though the client sends more than is read of it", "[scenario][WIRE-8]") {
