@@ -98,6 +98,20 @@ TEST_CASE("a hub holds as many channels as its limit allows", "[channel][DESIGN-
   CHECK(f.hub->size() == 2);
 }
 
+TEST_CASE("a full hub does not look at all its channels for each refusal", "[channel][DESIGN-3.5]") {
+  constexpr std::size_t many = 20'000;
+  Fixture f({.max_channels = many, .idle_expiry = 60s});
+  for (std::size_t i = 0; i < many; ++i) REQUIRE(f.hub->open(std::to_string(i)));
+  const auto time_of = [&](auto&& call) {
+    const auto begin = std::chrono::steady_clock::now();
+    for (int i = 0; i < 20; ++i) call();
+    return std::chrono::steady_clock::now() - begin;
+  };
+  const auto looks = time_of([&] { f.hub->expire_idle(); });
+  const auto refusals = time_of([&] { CHECK_FALSE(f.hub->open("one more")); });
+  CHECK(refusals < looks / 2);
+}
+
 TEST_CASE("an idle channel expires, and its name begins a new epoch", "[channel][WIRE-1]") {
   Fixture f({.idle_expiry = 60s});
   const auto before = f.epoch("a");

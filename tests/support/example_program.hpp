@@ -84,6 +84,7 @@ class ExampleProgram {
     return static_cast<std::uint16_t>(std::stoul(line.substr(line.rfind(':', end) + 1)));
   }
 
+  pid_t process() const { return pid_; }
   void send_signal(int number) const {
     if (!status_) ::kill(pid_, number);
   }

@@ -114,12 +114,10 @@ class ChannelState {
   };
 
   /// Counts a subscriber in and finds its start, in one step: from here on the live tail is kept for it.
-  Attached attach(const StartRequest& request, DefaultStart otherwise) {
-    std::vector<RecordPtr> expired;
-    const std::lock_guard guard(log_.mutex);
-    log_.log.expire(log_.clock->now(), expired);
-    if (subscribers_.fetch_add(1, std::memory_order_relaxed) == 0) log_.log.keep_tail(true);
-    return {find_start(request, otherwise), log_.log.head()};
+  Attached attach(const StartRequest& request, DefaultStart otherwise) { return *attach(request, otherwise, 0); }
+  /// The same for a peer; nothing where `max_subscribers` leaves it no room.
+  std::optional<Attached> try_attach(const StartRequest& request, DefaultStart otherwise) {
+    return attach(request, otherwise, options_.max_subscribers);
   }
   void detach() {
     std::vector<RecordPtr> evicted;
@@ -248,7 +246,16 @@ class ChannelState {
     for (Waker* waker = wakers_; waker; waker = waker->next_waker_) waker->wake();
   }
 
-  StartPoint find_start(const StartRequest& request, DefaultStart otherwise) {
+  std::optional<Attached> attach(const StartRequest& request, DefaultStart otherwise, std::size_t most) {
+    std::vector<RecordPtr> expired;
+    const std::lock_guard guard(log_.mutex);
+    if (most > 0 && subscribers() >= most) return std::nullopt;
+    log_.log.expire(log_.clock->now(), expired);
+    if (subscribers_.fetch_add(1, std::memory_order_relaxed) == 0) log_.log.keep_tail(true);
+    return Attached{find_start(request, otherwise), log_.log.head()};
+  }
+
+    StartPoint find_start(const StartRequest& request, DefaultStart otherwise) {
     switch (request.kind) {
       case StartRequest::Kind::cursor:
         counts.resumes.fetch_add(1, std::memory_order_relaxed);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <memory>
 #include <mutex>
@@ -48,7 +49,7 @@ class Hub {
       found = state.channels.end();
     }
     if (found != state.channels.end()) return found->second;
-    if (state.channels.size() >= state.options.max_channels) state.expire_all(now);
+    if (state.channels.size() >= state.options.max_channels) state.make_room(now);
     if (state.channels.size() >= state.options.max_channels) {
       ++state.past.refused;
       return errc::too_many_channels;
@@ -142,6 +143,14 @@ class Hub {
       ++past.expired;
     }
 
+    // Looking at every channel takes milliseconds where there are many: whoever is refused may not ask for it each
+    // time.
+    void make_room(TimePoint now) {
+      if (now < next_full_look) return;
+      expire_all(now);
+      next_full_look = now + std::min<std::chrono::milliseconds>(options.idle_expiry / 8, std::chrono::seconds(1));
+    }
+
     // Looks at the channels of the next `count` buckets, going round.
     void sweep(TimePoint now, std::size_t count) {
       for (; count > 0 && !channels.empty(); --count) {
@@ -160,6 +169,7 @@ class Hub {
     std::unordered_map<std::string, Channel, NameHash, std::equal_to<>> channels;
     std::size_t bucket = 0;
     HubStats past;
+    TimePoint next_full_look{};
   };
 
   static constexpr std::size_t sweep_at_once = 2;

@@ -61,6 +61,9 @@ struct ChannelOptions {
   LagPolicy lag_policy = LagPolicy::disconnect;
   /// Largest payload that may be published, in bytes.
   std::size_t max_message = std::size_t{16} << 20;
+  /// Subscribers at once, held polls included; zero means without a bound. Past it a peer is refused as past the
+  /// connection limit (WIRE §8). A `Subscription` of the application's own counts, and is never refused.
+  std::size_t max_subscribers = 0;
   /// Bound on the encoded copies of the log over all wire forms, in bytes. Ranges past it are encoded again on need.
   std::size_t max_encoded = std::size_t{4} << 20;
   /// Bytes of encodings, dropped from the cache, that subscribers past `max_lag` may still hold because the message

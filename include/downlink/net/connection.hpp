@@ -74,9 +74,9 @@ class Connection : public ShardMember, public Deadline, public Carrier, public P
     shard_->counters().accepted.add();
     add_reference();  // dropped when it is closed
     shard_->add(*this);
-    const std::size_t bound = core_->options.max_connections;
-    over_limit_ = core_->connections.fetch_add(1) >= bound && bound > 0;
-    if (shard_->stopped() || core_->stopped.load()) return close(true);
+    enter_endpoint();
+    const bool turned_away = admission_ == Admission::Verdict::turned_away;
+    if (turned_away || shard_->stopped() || core_->stopped.load()) return close(true);
     wait_for(core_->options.head_timeout);
     pump();
     await_readable();
@@ -206,8 +206,10 @@ class Connection : public ShardMember, public Deadline, public Carrier, public P
     switch (state_) {
       case State::head:
       case State::body:
-      case State::lingering:
         return true;
+      case State::lingering:
+        // More is left to the kernel: a reset could overtake the answer.
+        return stray_ <= core_->options.linger_bytes;
       case State::held:
         return http_->unread.size() < core_->options.limits.max_head;
       case State::streaming:
@@ -243,21 +245,21 @@ class Connection : public ShardMember, public Deadline, public Carrier, public P
   void received(std::span<char> bytes) {
     switch (state_) {
       case State::streaming:
+        if (count_inbound_bytes(bytes.size()).count() > 0) {
+          return session_->end({EndReason::refused, "too many bytes a second"});
+        }
         if (session_->receive(bytes)) return;
         stray_ += bytes.size();
         if (stray_ > core_->options.max_stray_bytes) session_->end({EndReason::refused, "this stream takes no input"});
         return;
       case State::lingering:
         stray_ += bytes.size();
-        if (stray_ > core_->options.linger_bytes) close(true);
         return;
       case State::closed:
         return;
       default:
-        // The first request's clock started with the accept.
-        if (state_ == State::head && kept_alive_ && http_->unread.empty() && !http_->parser.started()) {
-          wait_for(core_->options.head_timeout);
-        }
+        // The first request's clock started with the accept, a later one's starts with its first byte.
+        if (state_ == State::head && std::exchange(kept_alive_, false)) wait_for(core_->options.head_timeout);
         http_->unread.append(bytes.data(), bytes.size());
         pump();
     }
@@ -308,7 +310,7 @@ class Connection : public ShardMember, public Deadline, public Carrier, public P
 
   std::chrono::milliseconds retry() const {
     const auto base = core_->options.stream.retry;
-    return base + std::chrono::milliseconds(jitter(static_cast<std::uint32_t>(base.count())));
+    return base + std::chrono::milliseconds(core_->jitter(static_cast<std::uint32_t>(base.count())));
   }
 
   // Half-closes and reads on for a bounded time, so that the last answer arrives (WIRE §8).
@@ -331,8 +333,7 @@ class Connection : public ShardMember, public Deadline, public Carrier, public P
     left(EndReason::peer_left);
     cut_peer();
     close_stream(reset);
-    core_->connections.fetch_sub(1);
-    shard_->remove(*this);
+    leave_endpoint();
     if (is_lent()) give_back({});
     drop_later();
   }
@@ -358,6 +359,15 @@ class Connection : public ShardMember, public Deadline, public Carrier, public P
   void response_done();
   std::string response_head(int status, std::string_view headers);
 
+  // Limits (connection_limits.hpp).
+  void enter_endpoint();
+  void leave_endpoint();
+  Negotiated negotiated() const;
+  void refuse_over_limit(std::string_view detail);
+  std::chrono::nanoseconds count_inbound(RateMeter& meter, std::size_t units, std::size_t rate);
+  std::chrono::nanoseconds count_inbound_bytes(std::size_t bytes);
+  std::chrono::nanoseconds count_inbound_message();
+
   // Reading a channel (connection_reading.hpp).
   void read_channel();
   void poll(const TransportOps& transport);
@@ -365,7 +375,6 @@ class Connection : public ShardMember, public Deadline, public Carrier, public P
   void open_stream(const TransportOps& transport);
   void open_websocket(const TransportOps& transport);
   void start_stream(std::string head, std::unique_ptr<StreamSession> session);
-  void refuse_over_limit();
   void left(EndReason reason);
   void subscriber_came();
   bool subscriber_left();
@@ -413,10 +422,13 @@ class Connection : public ShardMember, public Deadline, public Carrier, public P
   bool in_handler_ = false;
   bool draining_ = false;
   bool silent_ = false;
-  bool over_limit_ = false;
-  bool kept_alive_ = false;
+  bool kept_alive_ = false;  // waits for the first byte of a further request
+  Admission::Verdict admission_ = Admission::Verdict::admitted;
   bool watching_ = false;
   std::size_t stray_ = 0;
+  AddressKey address_ = no_address;
+  RateMeter messages_meter_;
+  RateMeter bytes_meter_;
   OperationStorage<192> read_storage_;
 };
 
@@ -460,5 +472,6 @@ class ConnectionOver final : public Connection {
 }  // namespace downlink::detail
 
 #include <downlink/net/connection_calls.hpp>
+#include <downlink/net/connection_limits.hpp>
 #include <downlink/net/connection_reading.hpp>
 #include <downlink/net/connection_requests.hpp>

@@ -63,6 +63,12 @@ void Connection::answer_fallback() {
 template <class Never>
 void Connection::take_post() {
   auto& http = *http_;
+  const auto wait = std::max(count_inbound_message(), count_inbound_bytes(http.parser.body().size()));
+  if (wait.count() > 0) {
+    std::string headers;
+    wire::append_header(headers, "Retry-After", std::to_string(std::chrono::ceil<std::chrono::seconds>(wait).count()));
+    return refuse(429, "too many messages or bytes a second", false, std::move(headers));
+  }
   const auto type = http.head.header("Content-Type").value_or(std::string_view{});
   const auto media = wire::trim(type.substr(0, type.find(';')));
   Inbound inbound{std::move(http.parser.body()), wire::iequals(media, "application/octet-stream"),
@@ -142,6 +148,7 @@ void Connection::take_message(std::string data, bool binary) {
   if (!route_->inbound) return session_->end({EndReason::refused, "this channel takes no messages"});
   if (core_->stopped.load()) return close(true);
   counters().messages_received.add();
+  if (count_inbound_message().count() > 0) return session_->end({EndReason::refused, "too many messages a second"});
   in_handler_ = true;
   route_->inbound(
       application_executor(shard_), Peer(peer_), Inbound{std::move(data), binary, {}, false},

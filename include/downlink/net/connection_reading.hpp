@@ -10,8 +10,7 @@ namespace downlink::detail {
 inline void Connection::read_channel() {
   auto& http = *http_;
   const auto& core = *core_;
-  const Negotiated chosen = negotiate(http.head, core.kinds,
-                                      [&](std::size_t index) { return core.transports[index].ops->claims(http.head); });
+  const Negotiated chosen = negotiated();
   if (chosen.index < 0) {
     if (chosen.status != 426) return refuse(406, "no transport offered here serves this request");
     return refuse(426, "this endpoint speaks WebSocket alone", false, "Connection: Upgrade\r\nUpgrade: websocket\r\n");
@@ -23,24 +22,6 @@ inline void Connection::read_channel() {
     return refuse(400, "the cursor or the history is malformed");
   }
   (this->*serve)(*ops);
-}
-
-// 503, but to those who would never come back a stream that says when to (WIRE §8).
-inline void Connection::refuse_over_limit() {
-  auto& http = *http_;
-  counters().over_limit.add();
-  http.close_after = true;
-  if (core_->offers(TransportKind::sse) && http.head.method() == "GET" && !http.head.is_websocket_upgrade() &&
-      (accept_names(http.head, "text/event-stream") || core_->kinds.size() == 1)) {
-    log(LogLevel::warning, LogEvent::request_refused, "there are too many connections", 503);
-    std::string body;
-    wire::append_sse_retry(body, retry());
-    return respond(200, "Content-Type: text/event-stream\r\nCache-Control: no-cache, no-transform\r\n",
-                   std::move(body));
-  }
-  std::string headers;
-  wire::append_header(headers, "Retry-After", std::to_string(1 + jitter(5)));
-  refuse(503, "there are too many connections", true, std::move(headers));
 }
 
 inline void Connection::poll(const TransportOps& transport) {
@@ -64,7 +45,10 @@ inline void Connection::poll(const TransportOps& transport) {
     http.held.emplace(
         this, [](void* self, const Range& range, bool gap) { static_cast<Connection*>(self)->answer_poll(range, gap); },
         *shard_);
-    return http.held->start(shard_->feed(state), http.start, start, wait);
+    if (http.held->start(shard_->feed(state), http.start, start, wait)) return;
+    http.held.reset();
+    subscriber_left();
+    return refuse_over_limit("the channel has too many subscribers");
   }
   StartPoint begin = state->start(http.start, start);
   Range range;
@@ -183,17 +167,25 @@ inline void Connection::open_websocket(const TransportOps& transport) {
 }
 
 inline void Connection::start_stream(std::string head, std::unique_ptr<StreamSession> session) {
+  auto& request = *http_;
+  const Route& route = *request.found.route;
+  const auto begin =
+      session->join(shard_->feed(ChannelAccess::state(*request.channel)), request.start, route.options.start);
+  if (!begin) {
+    cut_peer();
+    peer_.reset();
+    return refuse_over_limit("the channel has too many subscribers");
+  }
   // From here on the request and its parser are not needed any more.
   const auto http = std::move(http_);
   state_ = State::streaming;
   session_ = std::move(session);
-  route_ = http->found.route;
+  route_ = &route;
   if (http->decision.expires_after) wait_for(*http->decision.expires_after);
   counters().served[kind_].add();
   if (http->start.kind == StartRequest::Kind::cursor) counters().resumes.add();
   subscriber_came();
-  session_->open(std::move(head), shard_->feed(ChannelAccess::state(*http->channel)), http->start,
-                 route_->options.start);
+  session_->open(std::move(head), *begin, http->start);
   if (state_ != State::streaming) return;
   subscribed_ = true;
   if (core_->on_subscribe && peer_ && !core_->stopped.load()) {

@@ -45,7 +45,8 @@ inline void Connection::head_came() {
   counters().requests.add();
   auto& http = *http_;
   const RequestHead& head = http.head;
-  http.close_after = !head.keep_alive();
+  const bool over_limit = admission_ != Admission::Verdict::admitted;
+  http.close_after = over_limit || !head.keep_alive();
   http.origin = judge_origin(head, core_->options.cors, false);
   if (!head.method_known()) return refuse(501, "this method is not known");
   http.found = core_->router.find(head.path());
@@ -76,6 +77,7 @@ inline void Connection::head_came() {
   } else if (!core_->calls.fall_back) {
     return refuse(404, "nothing is at this path");
   }
+  if (over_limit) return refuse_over_limit("there are too many connections");
   if (core_->calls.authorize && http.found.route) return (this->*core_->calls.authorize)();
   proceed();
 }
@@ -89,7 +91,10 @@ inline void Connection::proceed() {
     if (http.head.expects_continue() && http.unread.empty()) {
       constexpr std::string_view interim = "HTTP/1.1 100 Continue\r\n\r\n";
       const net::const_buffer buffer(interim.data(), interim.size());
-      counters().bytes_sent.add(try_write({&buffer, 1}).bytes);
+      // Half of it would be taken for the answer's beginning.
+      const IoResult written = try_write({&buffer, 1});
+      if (written.state == IoResult::State::moved && written.bytes < interim.size()) return close(true);
+      counters().bytes_sent.add(written.bytes);
     }
   }
   pump();
@@ -100,13 +105,11 @@ inline void Connection::body_came() {
   stop_waiting();
   auto& http = *http_;
   state_ = State::handling;
-  if (over_limit_) return refuse_over_limit();
   if (!http.found.route) return (this->*core_->calls.fall_back)();
   const auto channel = http.found.route->channel(http.found.parameters);
   if (!channel) {
-    return channel.error() == errc::bad_channel_name
-               ? refuse(400, "the channel's name is not allowed")
-               : refuse(503, "there are too many channels", false, "Retry-After: 5\r\n");
+    return channel.error() == errc::bad_channel_name ? refuse(400, "the channel's name is not allowed")
+                                                     : refuse_over_limit("there are too many channels");
   }
   http.channel = channel.value();
   if (http.head.method() == "POST") return (this->*core_->calls.take_post)();
@@ -188,8 +191,7 @@ inline void Connection::response_done() {
   if (is_lent()) {
     std::string unread = std::move(http.unread);
     state_ = State::closed;
-    core_->connections.fetch_sub(1);
-    shard_->remove(*this);
+    leave_endpoint();
     give_back(std::move(unread));
     return drop_later();
   }
@@ -199,8 +201,8 @@ inline void Connection::response_done() {
   http.found = {};
   http.channel.reset();
   state_ = State::head;
-  kept_alive_ = true;
-  wait_for(http.unread.empty() ? core_->options.idle_timeout : core_->options.head_timeout);
+  kept_alive_ = http.unread.empty();
+  wait_for(kept_alive_ ? core_->options.idle_timeout : core_->options.head_timeout);
   pump();
   await_readable();
 }

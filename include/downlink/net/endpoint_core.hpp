@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include <downlink/net/limits.hpp>
 #include <downlink/net/log.hpp>
 #include <downlink/net/options.hpp>
 #include <downlink/route/router.hpp>
@@ -46,7 +47,10 @@ struct EndpointCore {
     Serve serve;
   };
 
-  explicit EndpointCore(EndpointOptions given) : options(std::move(given)) {
+  explicit EndpointCore(EndpointOptions given)
+      : options(std::move(given)),
+        random(std::random_device{}()),
+        admission(options.max_connections, options.max_connections_per_address, random.load() * 0x9E3779B97F4A7C15) {
     validate(options.cors);
     const auto positive = [](std::chrono::milliseconds wait, const char* name) {
       if (wait.count() <= 0) throw std::invalid_argument("EndpointOptions: " + std::string(name) + " must be positive");
@@ -57,6 +61,11 @@ struct EndpointCore {
     positive(options.body_timeout, "body_timeout");
     positive(options.idle_timeout, "idle_timeout");
     positive(options.linger_timeout, "linger_timeout");
+    positive(options.inbound_rate.burst, "inbound_rate.burst");
+    if (options.max_connections > 0 && options.max_connections_per_address > options.max_connections) {
+      throw std::invalid_argument("EndpointOptions: max_connections_per_address must not exceed max_connections");
+    }
+    check(options.inbound_rate, options.max_message);
     if (options.default_wait > options.max_wait) options.default_wait = options.max_wait;
     if (options.max_message == 0) throw std::invalid_argument("EndpointOptions: max_message must be above zero");
     options.limits.max_body = options.max_message;
@@ -64,11 +73,26 @@ struct EndpointCore {
     options.stream.max_peer_queue = std::max(options.stream.max_peer_queue, options.max_message + (64 << 10));
   }
 
-  bool offers(TransportKind kind) const {
-    for (const auto offered : kinds) {
-      if (offered == kind) return true;
+  static void check(const InboundRate& rate, std::size_t max_message) {
+    const double seconds = std::chrono::duration<double>(rate.burst).count();
+    const auto lets_through = [seconds](std::size_t units, std::size_t per_second) {
+      return per_second == 0 || static_cast<double>(units) <= static_cast<double>(per_second) * seconds;
+    };
+    constexpr std::size_t frame_head = 14;
+    if (!lets_through(1, rate.messages_per_second) || !lets_through(max_message + frame_head, rate.bytes_per_second)) {
+      throw std::invalid_argument(
+          "EndpointOptions: inbound_rate must let one message of max_message bytes and a frame's head through in "
+          "burst");
     }
-    return false;
+  }
+
+  /// A number in [0, bound), to spread what would otherwise happen all at once. Needs no descriptor, of which there may
+  /// be none left.
+  std::uint32_t jitter(std::uint32_t bound) {
+    std::uint64_t bits = random.fetch_add(0x9E3779B97F4A7C15, std::memory_order_relaxed);
+    bits = (bits ^ bits >> 30) * 0xBF58476D1CE4E5B9;
+    bits ^= bits >> 29;
+    return bound == 0 ? 0 : static_cast<std::uint32_t>(bits >> 32) % bound;
   }
 
   /// Whether anybody is to be told of what happens. Entries are only made where somebody is.
@@ -83,6 +107,8 @@ struct EndpointCore {
   }
 
   EndpointOptions options;
+  std::atomic<std::uint64_t> random;
+  Admission admission;
   std::vector<Offered> transports;
   std::vector<TransportKind> kinds;
   Router router;
@@ -142,12 +168,6 @@ class ShardService final : public net::execution_context::service {
   std::mutex mutex_;
   std::vector<std::weak_ptr<Shard>> shards_;
 };
-
-/// A number in [0, bound), to spread what would otherwise happen all at once.
-inline std::uint32_t jitter(std::uint32_t bound) {
-  std::random_device device;
-  return bound == 0 ? 0 : static_cast<std::uint32_t>(device() % bound);
-}
 
 }  // namespace detail
 }  // namespace downlink

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <string>
@@ -13,7 +14,10 @@ namespace downlink::detail {
 class Listener final : public ShardMember, public Deadline, public std::enable_shared_from_this<Listener> {
  public:
   Listener(std::shared_ptr<EndpointCore> core, const ServerOptions& options)
-      : core_(std::move(core)), shard_(core_->shards.front()), acceptor_(std::in_place, shard_->executor()) {
+      : core_(std::move(core)),
+        shard_(core_->shards.front()),
+        acceptor_(std::in_place, shard_->executor()),
+        accepts_per_second_(options.max_accepts_per_second) {
     error_code error;
     const auto address = net::ip::make_address(options.address, error);
     if (error) throw std::invalid_argument("\"" + options.address + "\" is no IP address to listen at");
@@ -61,10 +65,23 @@ class Listener final : public ShardMember, public Deadline, public std::enable_s
 
   // Without descriptors or memory, accepting pauses instead of spinning.
   static constexpr std::chrono::milliseconds pause{100};
+  // How often at most a paced listener is woken.
+  static constexpr std::chrono::milliseconds pace{10};
+
+  // Whether the next one may be accepted now; if not, the deadline is set to when it may.
+  bool may_accept() {
+    if (accepts_per_second_ == 0) return true;
+    const auto one = std::chrono::milliseconds(1 + 1000 / accepts_per_second_);
+    const auto burst = std::max(std::chrono::milliseconds(100), one);
+    const auto wait = meter_.take(shard_->update_now(), 1, accepts_per_second_, burst);
+    if (wait.count() == 0) return true;
+    shard_->set(*this, std::max(std::chrono::ceil<std::chrono::milliseconds>(wait), pace));
+    return false;
+  }
 
   // Always into this loop: one that is to have the connection may be destroyed while nobody comes.
   void accept() {
-    if (!acceptor_) return;
+    if (!acceptor_ || !may_accept()) return;
     acceptor_->async_accept(shard_->executor(), [self = shared_from_this()](error_code error, Accepted socket) {
       ConnectionRef connection;
       if (!error) connection = self->connect(std::move(socket));
@@ -83,10 +100,17 @@ class Listener final : public ShardMember, public Deadline, public std::enable_s
       stream.emplace(SocketStream::Socket(std::move(socket)));
     } else {
       error_code error;
-      const net::generic::stream_protocol protocol(socket.local_endpoint(error).protocol());
+      error_code ignored;
+      const auto protocol = socket.local_endpoint(error).protocol();
       const auto native = socket.release(error);
       if (error) return {};
-      stream.emplace(SocketStream::Socket(target->executor(), protocol, native));
+      SocketStream::Socket moved(target->executor());
+      moved.assign(protocol, native, error);
+      if (error) {                                 // the system watches no more sockets for that loop
+        socket.assign(protocol, native, ignored);  // so that it is closed
+        return {};
+      }
+      stream.emplace(std::move(moved));
     }
     stream->configure(core_->options.socket);
     return ConnectionRef(new ConnectionOver<SocketStream>(core_, std::move(target), *std::move(stream)));
@@ -106,6 +130,8 @@ class Listener final : public ShardMember, public Deadline, public std::enable_s
   std::shared_ptr<EndpointCore> core_;
   std::shared_ptr<Shard> shard_;
   std::optional<Shard::Acceptor> acceptor_;
+  const std::size_t accepts_per_second_;
+  RateMeter meter_;
   std::uint16_t port_ = 0;
 };
 

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <stdexcept>
 #include <utility>
 
 #include <downlink/net/endpoint.hpp>
@@ -17,7 +18,9 @@ class Server : public Endpoint<Ts...> {
   explicit Server(net::io_context& context, ServerOptions options = {})
       : Server(Contexts{std::ref(context)}, std::move(options)) {}
   explicit Server(const Contexts& contexts, ServerOptions options = {})
-      : Endpoint<Ts...>(contexts, options.endpoint), options_(std::move(options)) {}
+      : Endpoint<Ts...>(contexts, options.endpoint), options_(std::move(options)) {
+    if (options_.backlog <= 0) throw std::invalid_argument("ServerOptions: backlog must be above zero");
+  }
 
   ~Server() {
     if (!listener_ || this->core()->shards.front()->gone()) return;

@@ -4,6 +4,7 @@
 #include <array>
 #include <atomic>
 #include <memory>
+#include <optional>
 #include <span>
 #include <utility>
 
@@ -42,12 +43,16 @@ class Entry : public ListNode {
   /// The channel's head when it came: only what is newer counts towards its lag.
   Position joined = 0;
 
-  /// Comes to be subscribed: it is counted, and visited in every round from now on.
-  inline StartPoint join(FormFeed& to, const StartRequest& start, DefaultStart otherwise);
+  /// Comes to be subscribed: it is counted, and visited in every round from now on. Nothing where the channel has no
+  /// room for it.
+  inline std::optional<StartPoint> join(FormFeed& to, const StartRequest& start, DefaultStart otherwise);
   /// Leaves; does nothing when it has not joined.
   inline void leave();
   /// Whether messages that the bound counts are out of its reach (WIRE §7).
   inline bool past_lag() const;
+
+ private:
+  inline void part();
 };
 
 /// Where a feed lives; only `news` is called from other threads.
@@ -207,22 +212,30 @@ inline void FormFeed::again(Entry& entry) {
   if (!owner_.linked()) owner_.host().more(owner_);
 }
 
-inline StartPoint Entry::join(FormFeed& to, const StartRequest& start, DefaultStart otherwise) {
+inline std::optional<StartPoint> Entry::join(FormFeed& to, const StartRequest& start, DefaultStart otherwise) {
   // First the list, then the head: a message that comes between the two wakes this entry.
   feed = &to;
   to.rest(*this);
   ++to.owner().entries_;
-  const auto attached = to.owner().channel()->attach(start, otherwise);
-  next = attached.start.next;
-  joined = attached.joined;
-  return attached.start;
+  const auto attached = to.owner().channel()->try_attach(start, otherwise);
+  if (!attached) {
+    part();
+    return std::nullopt;
+  }
+  next = attached->start.next;
+  joined = attached->joined;
+  return attached->start;
 }
 
 inline void Entry::leave() {
   if (!feed) return;
+  feed->owner().channel()->detach();
+  part();
+}
+
+inline void Entry::part() {
   unlink();
   Feed& owner = std::exchange(feed, nullptr)->owner();
-  owner.channel()->detach();
   if (--owner.entries_ == 0) owner.host().left(owner);
 }
 

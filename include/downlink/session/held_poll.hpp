@@ -19,13 +19,18 @@ class HeldPoll final : public Subscriber, public Deadline {
 
   const std::shared_ptr<ChannelState>& channel() const { return entry_.feed->owner().channel(); }
 
-  /// Answers at once when there is something, else holds for `wait`.
-  void start(Feed& feed, const StartRequest& start, DefaultStart otherwise, std::chrono::milliseconds wait) {
-    const StartPoint begin = entry_.join(feed.form(&form_ops<PollElement>, poll_limits), start, otherwise);
-    gap_ = begin.gap;
-    if (gap_ || wait.count() <= 0) return answer();
-    shard_.set(*this, wait);
-    advance(entry_);
+  /// Answers at once when there is something, else holds for `wait`. False where the channel has no room for it.
+  bool start(Feed& feed, const StartRequest& start, DefaultStart otherwise, std::chrono::milliseconds wait) {
+    const auto begin = entry_.join(feed.form(&form_ops<PollElement>, poll_limits), start, otherwise);
+    if (!begin) return false;
+    gap_ = begin->gap;
+    if (gap_ || wait.count() <= 0) {
+      answer();
+    } else {
+      shard_.set(*this, wait);
+      advance(entry_);
+    }
+    return true;
   }
 
   /// The server is going, or the wait is over: answers with what there is.

@@ -398,7 +398,8 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
 
   // Deadlines that fall due together are sliced like everything else.
   void expire_some() {
-    for (std::size_t count = 0; count < sends_at_once && !due_.empty(); ++count) {
+    const TimePoint end = update_now() + slice;
+    while (!due_.empty() && update_now() < end) {
       Deadline& deadline = due_.front();
       static_cast<ListNode&>(deadline).unlink();
       deadline.expired();

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -56,12 +57,15 @@ class StreamSession : public Subscriber, public Deadline, public SegmentHolder {
 
   const StreamOps& ops() const { return ops_; }
 
-  /// Subscribes, and sends the response's head, the opening and what is there.
-  void open(std::string head, Feed& feed, const StartRequest& start, DefaultStart otherwise) {
+  /// Subscribes; nothing where the channel has no room for it.
+  std::optional<StartPoint> join(Feed& feed, const StartRequest& start, DefaultStart otherwise) {
+    return entry_.join(feed.form(ops_.form, ops_.limits), start, otherwise);
+  }
+
+  /// Sends the response's head, the opening and what is there.
+  void open(std::string head, const StartPoint& begin, const StartRequest& start) {
     last_sent_ = last_heard_ = shard_.update_now();
     shard_.set(*this, options_.heartbeat);
-    FormFeed& form = feed.form(ops_.form, ops_.limits);
-    const StartPoint begin = entry_.join(form, start, otherwise);
     control_ = std::move(head);
     const std::string cursor = channel().cursor_before(entry_.next).to_string();
     ops_.open(control_, {.cursor = begin.gap ? std::string_view{} : cursor, .retry = options_.retry});
