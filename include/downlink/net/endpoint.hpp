@@ -182,6 +182,7 @@ class EndpointBase {
   void drain(std::chrono::milliseconds time, std::function<void()> done);
 
  private:
+  friend struct EndpointAccess;
   using GiveBack = ConnectionOver<SocketStream>::GiveBack;
 
   template <class Socket>
@@ -212,6 +213,11 @@ class EndpointBase {
   }
 
   std::shared_ptr<EndpointCore> core_;
+};
+
+/// The way of the optional headers to what an endpoint's connections share.
+struct EndpointAccess {
+  static EndpointCore& core(EndpointBase& endpoint) { return *endpoint.core_; }
 };
 
 inline void EndpointBase::drain(std::chrono::milliseconds time, std::function<void()> done) {
