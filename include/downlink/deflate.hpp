@@ -147,6 +147,8 @@ template <class F, int window_bits>
 constexpr StreamOps make_deflated_ops() {
   StreamOps ops = websocket_ops<F>;
   ops.form = &form_ops<Deflated<F, window_bits>>;
+  ops.limits = {.bytes = std::size_t{32} << 10,
+                .messages = 256};  // what is encoded at once is a few milliseconds' work
   ops.reply = &Deflated<F, window_bits>::encode;
   ops.inflate = &inflate_message;
   return ops;
