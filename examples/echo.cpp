@@ -18,7 +18,7 @@ int main(int argc, char** argv) try {
   app.add_option("--port", port, "Listen on this port; 0 is any free one")->capture_default_str();
 #ifdef EXAMPLE_DEFLATE
   bool deflate = false;
-  app.add_flag("--deflate", deflate, "Compress for clients that offer permessage-deflate");
+  app.add_flag("--deflate", deflate, "Compress for clients that offer permessage-deflate")->disable_flag_override();
 #endif
   try {
     app.parse(argc, argv);

@@ -207,7 +207,9 @@ class Parser {
     } catch (const CLI::ArgumentMismatch& error) {
       // The message begins with the option's name; what follows differs between versions of the library.
       const std::string message = error.what();
-      throw BadOption(message.substr(0, message.find(':')) + " takes exactly one value");
+      const std::string name = message.substr(0, message.find_first_of(": "));
+      if (!name.starts_with("--")) throw BadOption("--" + name + " takes no value");
+      throw BadOption(name + " takes exactly one value");
     } catch (const CLI::ParseError& error) {
       throw BadOption(error.what());
     }

@@ -33,7 +33,7 @@ const answer = "permessage-deflate; server_no_context_takeover; client_no_contex
 /** A connected client that keeps what it receives; `got(n)` waits until that is n messages. */
 async function join(t, channel, perMessageDeflate) {
   const client = new WebSocket(`ws://${address}/channels/${channel}`, [], { perMessageDeflate, maxPayload: 2 * maxMessage });
-  const upgraded = once(client, "upgrade");
+  const connected = Promise.all([once(client, "upgrade"), once(client, "open")]);
   const messages = [];
   let check = () => {};
   client.on("message", (data, binary) => {
@@ -41,8 +41,7 @@ async function join(t, channel, perMessageDeflate) {
     check();
   });
   t.after(() => client.terminate());
-  const [response] = await upgraded;
-  await once(client, "open");
+  const [[response]] = await connected;
   const got = (count) => new Promise((resolve, reject) => {
     const late = setTimeout(() => reject(new Error(`${messages.length} of ${count} messages came`)), 20_000);
     client.on("close", (code) => reject(new Error(`closed with ${code}`)));
