@@ -37,10 +37,10 @@ inline void deflate_frame(std::string& out, std::size_t begin, int window_bits) 
   const int memory = std::clamp(static_cast<int>(std::bit_width(size)) - 6, 1, 8);
   const int level = size > (16 << 10) ? 1 : 6;  // the loop waits: a long one is compressed fast rather than well
   const int strategy = window_bits == 8 ? Z_RLE : Z_DEFAULT_STRATEGY;
-  z_stream stream{};
-  if (deflateInit2(&stream, level, Z_DEFLATED, -window, memory, strategy) != Z_OK) return;
   const std::size_t end = out.size();
   out.resize(end + size + trailer);
+  z_stream stream{};
+  if (deflateInit2(&stream, level, Z_DEFLATED, -window, memory, strategy) != Z_OK) return out.resize(end);
   stream.next_in = reinterpret_cast<Bytef*>(out.data() + begin + head);
   stream.avail_in = static_cast<uInt>(size);
   stream.next_out = reinterpret_cast<Bytef*>(out.data() + end);
