@@ -78,6 +78,7 @@ need_to_build_examples() {
   need ninja-build command -v ninja
   need libasio-dev has_header asio.hpp
   need 'libllhttp-dev|node-llhttp' has_header llhttp.h ../share/include/llhttp/llhttp.h
+  need zlib1g-dev has_header zlib.h
   need libcli11-dev has_header CLI/CLI.hpp
   need nlohmann-json3-dev has_header nlohmann/json.hpp
 }

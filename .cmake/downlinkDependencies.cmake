@@ -1,5 +1,6 @@
-# Finds what downlink needs and defines the imported targets downlink::asio and downlink::llhttp, and
-# downlink::boost_asio where Boost is found. CMakeLists.txt and the installed package both include this file.
+# Finds what downlink needs and defines the imported targets downlink::asio and downlink::llhttp, downlink::boost_asio
+# where Boost is found, and downlink::deflate where zlib is. CMakeLists.txt and the installed package both include this
+# file.
 #
 # Each dependency is looked for in this order: a target that the project already has; a config package; the
 # system's files; a pinned release (DOWNLINK_FETCH_DEPENDENCIES). What is missing after that ends up as a sentence
@@ -316,6 +317,24 @@ if(NOT TARGET downlink::boost_asio AND (DOWNLINK_BOOST STREQUAL "AUTO" OR DOWNLI
     list(APPEND downlink_missing "DOWNLINK_BOOST is on, and no Boost ${downlink_boost_minimum} or newer with \
 Boost.Asio was found: install it (libboost1.81-dev on Debian 12, libboost-dev on later ones, boost-asio in vcpkg) or \
 leave the option at AUTO.")
+  endif()
+endif()
+
+# --- zlib, optional -----------------------------------------------------------------------------------------------
+
+# downlink::deflate is what <downlink/deflate.hpp> needs beside downlink::downlink or downlink::downlink_boost.
+if(NOT DEFINED DOWNLINK_DEFLATE)
+  set(DOWNLINK_DEFLATE AUTO)
+endif()
+if(NOT TARGET downlink::deflate AND (DOWNLINK_DEFLATE STREQUAL "AUTO" OR DOWNLINK_DEFLATE))
+  if(NOT TARGET ZLIB::ZLIB)
+    downlink_find_package(ZLIB QUIET)
+  endif()
+  if(TARGET ZLIB::ZLIB)
+    downlink_define_dependency(deflate LINK ZLIB::ZLIB)
+  elseif(NOT DOWNLINK_DEFLATE STREQUAL "AUTO")
+    list(APPEND downlink_missing "DOWNLINK_DEFLATE is on, and no zlib was found: install it (zlib1g-dev on Debian and \
+Ubuntu, zlib in vcpkg and Conan), define the target ZLIB::ZLIB before downlink is added, or leave the option at AUTO.")
   endif()
 endif()
 

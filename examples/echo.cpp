@@ -8,11 +8,18 @@
 
 #include <CLI/CLI.hpp>
 #include <downlink/downlink.hpp>
+#ifdef EXAMPLE_DEFLATE
+#include <downlink/deflate.hpp>
+#endif
 
 int main(int argc, char** argv) try {
   std::uint16_t port = 8080;
   CLI::App app{"Answers each WebSocket message with itself.", "echo"};
   app.add_option("--port", port, "Listen on this port; 0 is any free one")->capture_default_str();
+#ifdef EXAMPLE_DEFLATE
+  bool deflate = false;
+  app.add_flag("--deflate", deflate, "Compress for clients that offer permessage-deflate")->disable_flag_override();
+#endif
   try {
     app.parse(argc, argv);
   } catch (const CLI::CallForHelp&) {
@@ -27,6 +34,9 @@ int main(int argc, char** argv) try {
   downlink::Channel nothing;  // is published: there are only direct replies
   downlink::Server<downlink::WebSocket> server{
       io, {.port = port, .endpoint = {.max_message = std::size_t{16} << 20, .one_thread = true}}};
+#ifdef EXAMPLE_DEFLATE
+  if (deflate) downlink::enable_deflate(server);
+#endif
   server.route("/{anything}", nothing);
   server.on_message("/{anything}", [](const downlink::Peer&, downlink::Inbound message) {
     return downlink::Message{.data = std::move(message.data), .binary = message.binary};

@@ -172,6 +172,10 @@ class Parser {
 
   using Apply = std::function<void(const std::string& value)>;
 
+  void add_flag(const std::string& name, const std::string& description, bool& target) {
+    app_.add_flag(name, target, description)->disable_flag_override();
+  }
+
   CLI::Option& add(const std::string& name, const std::string& value, const std::string& description, Apply apply) {
     CLI::Option* const option = app_.add_option(name)->description(description)->type_name(value);
     entries_.emplace_back(option, std::move(apply));
@@ -203,7 +207,9 @@ class Parser {
     } catch (const CLI::ArgumentMismatch& error) {
       // The message begins with the option's name; what follows differs between versions of the library.
       const std::string message = error.what();
-      throw BadOption(message.substr(0, message.find(':')) + " takes exactly one value");
+      const std::string name = message.substr(0, message.find_first_of(": "));
+      if (!name.starts_with("--")) throw BadOption("--" + name + " takes no value");
+      throw BadOption(name + " takes exactly one value");
     } catch (const CLI::ParseError& error) {
       throw BadOption(error.what());
     }
@@ -269,6 +275,9 @@ std::optional<int> parse(int argc, const char* const* argv, Options& options) {
                                "What happens to one that lags further (disconnect)", options.lag_policy);
   parser.add("--max-connections", "N", "Connections at one time; 0 is no limit (0)",
              count(options.max_connections, 0, largest_count));
+#ifdef EXAMPLE_DEFLATE
+  parser.add_flag("--deflate", "Compress WebSocket messages for clients that offer it", options.deflate);
+#endif
 
   parser.add("--head-timeout", "SECONDS", "Time for a request's head to come (10)", time(options.head_timeout, some));
   parser.add("--body-timeout", "SECONDS", "Time for a request's body to come (30)", time(options.body_timeout, some));

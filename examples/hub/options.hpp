@@ -53,6 +53,8 @@ struct Options {
   LagPolicy lag_policy = LagPolicy::disconnect;
   /// Connections at one time; 0 is as many as come.
   std::size_t max_connections = 0;
+  /// Whether WebSockets compress for clients that offer it; only where the hub was built with zlib.
+  bool deflate = false;
 
   std::chrono::milliseconds head_timeout{10'000};
   std::chrono::milliseconds body_timeout{30'000};

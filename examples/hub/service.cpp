@@ -6,6 +6,9 @@
 #include <optional>
 #include <utility>
 
+#ifdef EXAMPLE_DEFLATE
+#include <downlink/deflate.hpp>
+#endif
 #include <downlink/wire/query.hpp>
 
 #include "hub/metrics.hpp"
@@ -77,6 +80,9 @@ Service::Service(const downlink::Contexts& contexts, const Options& options)
       telemetry_timer_(contexts.front().get()),
       expiry_timer_(contexts.front().get()),
       server_(contexts, server_options(options)) {
+#ifdef EXAMPLE_DEFLATE
+  if (options.deflate) downlink::enable_deflate(server_);
+#endif
   server_.route(route, channels_);
   server_.authorize([this](const downlink::RequestHead& head) { return access_.decide(head); });
   server_.on_message(

@@ -2,7 +2,7 @@
 #
 # Checks which header includes which:
 #   - a folder includes only folders at or left of its own in wire < channel < transport < session < route < net
-#     (backplane stands beside net), and the headers at the top but the umbrella;
+#     (backplane stands beside net), and the headers at the top but the umbrella and those of optional dependencies;
 #   - nothing that wire/ reaches includes Asio, and only wire/request_parser.hpp includes llhttp.h;
 #   - nothing that downlink.hpp reaches includes an optional dependency.
 cmake_minimum_required(VERSION 3.25)
@@ -61,7 +61,7 @@ foreach(header IN LISTS headers)
     folder_of(other "${included}")
     if(included STREQUAL "downlink/downlink.hpp")
       list(APPEND errors "${header} includes the umbrella header")
-    elseif(header STREQUAL "downlink/downlink.hpp" OR folder STREQUAL other)
+    elseif(header MATCHES "^downlink/(downlink|deflate)\\.hpp$" OR folder STREQUAL other)
       continue()
     elseif(rank_${other} GREATER_EQUAL rank_${folder})
       list(APPEND errors "${header} includes ${included}, which stands right of it in the order")

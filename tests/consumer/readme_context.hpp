@@ -10,6 +10,9 @@
 #include <iostream>
 #include <string>
 #include <thread>
+#ifdef README_DEFLATE
+#include <downlink/deflate.hpp>
+#endif
 
 // Each piece is the body of a function with these parameters, which it may shadow or leave alone.
 #pragma GCC diagnostic ignored "-Wshadow"

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -200,6 +201,11 @@ class WebSocketClient {
       }
       if (frame.opcode == ws_pong) continue;
       if (frame.opcode == ws_close) throw std::runtime_error("closed with " + std::to_string(frame.close_code()));
+      if (frame.rsv == 4 && inflate_) {
+        frame.payload = inflate_(frame.payload);
+        frame.rsv = 0;
+        ++compressed_;
+      }
       if (!frame.fin || frame.rsv != 0) throw std::runtime_error("not a whole message");
       return frame;
     }
@@ -211,6 +217,11 @@ class WebSocketClient {
     if (message.event != "downlink.open") throw std::runtime_error("not an opening: " + message.event);
     return message;
   }
+
+  /// How messages with RSV1 are to be inflated, where permessage-deflate was negotiated (RFC 7692 §6.2).
+  void inflate_with(std::function<std::string(std::string_view)> inflate) { inflate_ = std::move(inflate); }
+  /// How many messages came compressed.
+  std::size_t compressed() const { return compressed_; }
 
   /// Reads on to the close frame, passing over everything else, answers it, and waits for the server to close.
   WebSocketFrame closes() {
@@ -243,6 +254,8 @@ class WebSocketClient {
   Connection connection_;
   Response head_;
   WebSocketParser parser_;
+  std::function<std::string(std::string_view)> inflate_;
+  std::size_t compressed_ = 0;
   std::size_t received_ = 0;
 };
 

@@ -326,6 +326,22 @@ TEST_CASE("a compressed message is reported as such and not checked for UTF-8", 
   CHECK(read(masked(fin | text_frame, "\xFF"), deflate) == Events{failed(1007)});
 }
 
+TEST_CASE("a compressed message may be an eighth and 64 bytes larger than the limit as sent", "[wire][RFC7692-6]") {
+  const Setup deflate{.max_message = 800, .allow_rsv1 = true};
+  const Seen most{.kind = Kind::message, .payload = std::string(964, 'x'), .binary = true, .compressed = true};
+  CHECK(read(masked(fin | rsv1 | binary_frame, std::string(964, 'x')), deflate) == Events{most});
+  CHECK(read(masked(fin | rsv1 | binary_frame, std::string(965, 'x')), deflate) == Events{failed(1009)});
+  CHECK(
+      read(masked(rsv1 | binary_frame, std::string(900, 'x')) + masked(fin | continuation_frame, std::string(64, 'x')),
+           deflate) == Events{most});
+  CHECK(
+      read(masked(rsv1 | binary_frame, std::string(900, 'x')) + masked(fin | continuation_frame, std::string(65, 'x')),
+           deflate) == Events{failed(1009)});
+  CHECK(read(masked(fin | binary_frame, std::string(801, 'x')), deflate) == Events{failed(1009)});
+  const Setup any{.max_message = ~std::size_t{0}, .allow_rsv1 = true};
+  CHECK(read(masked(fin | rsv1 | binary_frame, std::string(964, 'x')), any) == Events{most});
+}
+
 TEST_CASE("only a message's first frame may say that it is compressed", "[wire][RFC7692-6.1]") {
   const Setup deflate{.allow_rsv1 = true};
   CHECK(read(masked(rsv1 | text_frame, "x") + masked(fin | rsv1 | continuation_frame, "x"), deflate) ==

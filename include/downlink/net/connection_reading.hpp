@@ -145,13 +145,16 @@ inline void Connection::open_websocket(const TransportOps& transport) {
   if (request.header_count("Sec-WebSocket-Key") != 1 || !wire::valid_websocket_key(key)) {
     return refuse(400, "Sec-WebSocket-Key is not the base64 form of 16 bytes", true);
   }
-  const StreamOps& ops = transport.stream(request);
+  const StreamOps& plain = transport.stream(request);
+  std::string extensions;
+  const StreamOps& ops = core_->calls.deflate ? core_->calls.deflate(request, plain, extensions) : plain;
   std::string head;
   wire::append_status_line(head, 101);
   wire::append_header(head, "Date", wire::http_date(std::chrono::system_clock::now()));
   head += "Upgrade: websocket\r\nConnection: Upgrade\r\n";
   wire::append_header(head, "Sec-WebSocket-Accept", wire::websocket_accept(key));
   if (ops.tells_gaps) wire::append_header(head, "Sec-WebSocket-Protocol", WebSocket::subprotocol);
+  head += extensions;
   append_cors_headers(head, request, core_->options.cors, http.origin);
   head += "\r\n";
   if (core_->calls.make_peer) (this->*core_->calls.make_peer)(TransportKind::websocket, true);

@@ -196,6 +196,7 @@ class EndpointBase {
   void drain(std::chrono::milliseconds time, std::function<void()> done);
 
  private:
+  friend struct EndpointAccess;
   using GiveBack = ConnectionOver<SocketStream>::GiveBack;
 
   template <class Socket>
@@ -226,6 +227,11 @@ class EndpointBase {
   }
 
   std::shared_ptr<EndpointCore> core_;
+};
+
+/// The way of the optional headers to what an endpoint's connections share.
+struct EndpointAccess {
+  static EndpointCore& core(EndpointBase& endpoint) { return *endpoint.core_; }
 };
 
 inline void EndpointBase::drain(std::chrono::milliseconds time, std::function<void()> done) {

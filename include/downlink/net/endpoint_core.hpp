@@ -119,6 +119,8 @@ struct EndpointCore {
     void (Connection::*take_post)() = nullptr;
     void (Connection::*take_message)(std::string data, bool binary) = nullptr;
     void (Connection::*make_peer)(TransportKind kind, bool takes_replies) = nullptr;
+    /// What a WebSocket uses in place of its plain operations; adds the header line that says so. See `enable_deflate`.
+    const StreamOps& (*deflate)(const RequestHead& head, const StreamOps& plain, std::string& headers) = nullptr;
   };
   Calls calls;
   AsyncHandler<Decision, const RequestHead&> authorizer;

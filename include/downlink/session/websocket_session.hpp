@@ -19,7 +19,9 @@ class WebSocketSession final : public StreamSession {
 
   WebSocketSession(Carrier& carrier, Shard& shard, const StreamOps& ops, const StreamOptions& options,
                    OnMessage on_message, std::size_t max_message)
-      : StreamSession(carrier, shard, ops, options), on_message_(on_message), reader_(max_message) {}
+      : StreamSession(carrier, shard, ops, options),
+        on_message_(on_message),
+        reader_(max_message, ops.inflate != nullptr) {}
 
   /// The bytes are unmasked in place.
   bool receive(std::span<char> bytes) override {
@@ -84,7 +86,7 @@ class WebSocketSession final : public StreamSession {
         case Kind::none:
           return;
         case Kind::message:
-          if (!ending()) on_message_(carrier(), std::string(event.payload), event.binary);
+          if (!ending() && !take(event)) return;
           break;
         case Kind::ping:
           pong(event.payload);
@@ -102,6 +104,19 @@ class WebSocketSession final : public StreamSession {
         return;
       }
     }
+  }
+
+  // False where a compressed message turns out to be none.
+  bool take(const wire::WebSocketEvent& message) {
+    std::string data;
+    if (!message.compressed) {
+      data = message.payload;
+    } else if (const auto found = ops().inflate(message, reader_.max_message(), data); found.kind == Kind::error) {
+      fail(found);
+      return false;
+    }
+    on_message_(carrier(), std::move(data), message.binary);
+    return true;
   }
 
   void pong(std::string_view payload) {

@@ -13,6 +13,10 @@
 
 namespace downlink {
 
+namespace wire {
+struct WebSocketEvent;
+}
+
 /// What a stream begins with.
 struct Opening {
   /// The cursor to resume from before any message has come; empty when a gap notice follows.
@@ -152,6 +156,10 @@ struct StreamOps {
   void (*heartbeat)(std::string& out);
   void (*reply)(std::string& out, const MessageView& message);
   void (*end)(std::string& out, const Ending& ending);
+  /// Where permessage-deflate was negotiated: makes a message of a compressed one, with `data` for its payload, or an
+  /// error.
+  wire::WebSocketEvent (*inflate)(const wire::WebSocketEvent& message, std::size_t max_message,
+                                  std::string& data) = nullptr;
 };
 
 /// A transport's operations, whatever its type.

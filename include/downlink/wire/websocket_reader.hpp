@@ -50,7 +50,7 @@ struct WebSocketEvent {
 class WebSocketReader {
  public:
   /// A message larger than `max_message` bytes, as sent, is an error as soon as a frame's head shows it. With
-  /// `allow_rsv1` the first frame of a message may say that it is compressed.
+  /// `allow_rsv1` the first frame of a message may say that it is compressed; such a one may be an eighth larger.
   explicit WebSocketReader(std::size_t max_message, bool allow_rsv1 = false) noexcept
       : max_message_(max_message), allow_rsv1_(allow_rsv1) {}
 
@@ -92,6 +92,8 @@ class WebSocketReader {
     input = {};
     return {};
   }
+
+  std::size_t max_message() const noexcept { return max_message_; }
 
   /// Whether a message or a frame has begun and has not ended.
   bool mid_message() const noexcept { return !over_ && (in_message_ || head_size_ != 0); }
@@ -160,8 +162,14 @@ class WebSocketReader {
     if (size >> 63 != 0) return wrong("the length is out of range");
     if ((key_at() == 4 && size < 126) || (key_at() == 10 && size <= 0xFFFF)) return wrong("the length is not minimal");
     // What is kept never exceeds the limit, and between frames is the message's alone.
-    if (!is_control() && size > max_message_ - kept_.size()) return Fault{1009, "the message is too big"};
+    if (!is_control() && size > most() - kept_.size()) return Fault{1009, "the message is too big"};
     return {};
+  }
+
+  /// The most that the message may have as sent: deflate makes what it can't shrink a little larger.
+  std::size_t most() const noexcept {
+    if (!(in_message_ ? compressed_ : (byte(0) & 0x40u) != 0)) return max_message_;
+    return max_message_ + std::min(max_message_ / 8 + 64, ~max_message_);
   }
 
   void begin_head() noexcept {

@@ -1,0 +1,184 @@
+#pragma once
+
+#include <zlib.h>
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cstddef>
+#include <limits>
+#include <new>
+#include <string>
+#include <string_view>
+
+#include <downlink/net/endpoint.hpp>
+#include <downlink/wire/permessage_deflate.hpp>
+
+/// permessage-deflate for WebSocket (RFC 7692; WIRE §5). Needs zlib: link `downlink::deflate` beside the library.
+
+namespace downlink {
+
+namespace detail {
+
+/// Compresses the whole frame that stands at the end of `out`, from `begin` on, where that makes it smaller (RFC 7692
+/// §7.2.1). Inflating it takes a window of `window_bits`, 8 to 15, at most.
+inline void deflate_frame(std::string& out, std::size_t begin, int window_bits) {
+  constexpr std::size_t worthwhile = 32;  // shorter ones hardly ever shrink
+  constexpr std::size_t margin = 262;     // zlib looks back by this much less than the window it is given
+  constexpr std::size_t trailer = 4;      // 00 00 ff ff, which is not sent
+  const auto length = static_cast<unsigned char>(out[begin + 1]);
+  const std::size_t head = length < 126 ? 2 : length == 126 ? 4 : 10;
+  const std::size_t size = out.size() - begin - head;
+  if (size < worthwhile || size > std::numeric_limits<uInt>::max() - trailer) return;
+
+  // Messages stand alone, so a window or tables larger than the message would only cost the time to make them. zlib
+  // makes no window of 8 bits; there the only distance is 1.
+  const int window = std::clamp(static_cast<int>(std::bit_width(size + margin - 1)), 9, std::max(window_bits, 9));
+  const int memory = std::clamp(static_cast<int>(std::bit_width(size)) - 6, 1, 8);
+  const int level = size > (16 << 10) ? 1 : 6;  // the loop waits: a long one is compressed fast rather than well
+  const int strategy = window_bits == 8 ? Z_RLE : Z_DEFAULT_STRATEGY;
+  const std::size_t end = out.size();
+  out.resize(end + size + trailer);
+  z_stream stream{};
+  if (deflateInit2(&stream, level, Z_DEFLATED, -window, memory, strategy) != Z_OK) return out.resize(end);
+  stream.next_in = reinterpret_cast<Bytef*>(out.data() + begin + head);
+  stream.avail_in = static_cast<uInt>(size);
+  stream.next_out = reinterpret_cast<Bytef*>(out.data() + end);
+  stream.avail_out = static_cast<uInt>(size + trailer);
+  deflate(&stream, Z_SYNC_FLUSH);
+  const bool shrunk = stream.avail_out > 0;  // then the flush is complete too
+  const std::size_t deflated = size - stream.avail_out;
+  deflateEnd(&stream);
+  out.resize(shrunk ? end + deflated : end);
+  if (!shrunk) return;
+
+  const auto opcode = static_cast<wire::Opcode>(static_cast<unsigned char>(out[begin]) & 0x0F);
+  std::string smaller;
+  wire::append_frame_header(smaller, opcode, deflated, true, true);
+  out.replace(begin, end - begin, smaller);
+}
+
+/// The wire form `F` with its messages compressed. A form depends on nothing but the message, so each size of window
+/// is one of its own, and a message is compressed once for all who are sent that form.
+template <class F, int window_bits>
+struct Deflated {
+  static void encode(std::string& out, const MessageView& message) {
+    const std::size_t begin = out.size();
+    F::encode(out, message);
+    deflate_frame(out, begin, window_bits);
+  }
+};
+
+/// Calls `take` with what a compressed message holds, piece by piece (RFC 7692 §7.2.2), until it returns false. True
+/// when all of it was taken, and was whole: nothing is made of one that ends within a block.
+template <class Take>
+bool inflate_pieces(std::string_view payload, Take&& take) {
+  struct Stream : z_stream {
+    Stream() : z_stream{} {
+      if (inflateInit2(this, -15) != Z_OK) throw std::bad_alloc();
+    }
+    ~Stream() { inflateEnd(this); }
+  } stream;
+  bool ended = false;
+  const auto feed = [&](std::string_view bytes, int flush) {
+    std::array<char, std::size_t{16} << 10> room;
+    stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(bytes.data()));
+    stream.avail_in = static_cast<uInt>(bytes.size());
+    do {
+      stream.next_out = reinterpret_cast<Bytef*>(room.data());
+      stream.avail_out = static_cast<uInt>(room.size());
+      const int result = inflate(&stream, flush);
+      const std::size_t made = room.size() - stream.avail_out;
+      if (made > 0 && !take(std::string_view{room.data(), made})) return false;
+      ended = result == Z_STREAM_END;
+      if (!ended && result != Z_OK && (result != Z_BUF_ERROR || stream.avail_in > 0)) return false;
+      // Behind a final block another may begin with the next byte (§7.2.3.4).
+      if (ended && stream.avail_in > 0 && inflateReset(&stream) != Z_OK) return false;
+    } while (stream.avail_in > 0 || (!ended && stream.avail_out == 0));
+    return true;
+  };
+  // The last block lacks its last 4 bytes (§7.2.1), unless it was final or there is none: some leave out the byte that
+  // stands for an empty block there.
+  if (payload.empty()) return true;
+  if (payload.size() > std::numeric_limits<uInt>::max() || !feed(payload, Z_SYNC_FLUSH)) return false;
+  constexpr int at_block_end = 128;
+  return ended || (feed({"\x00\x00\xFF\xFF", 4}, Z_BLOCK) && (stream.data_type & at_block_end) != 0);
+}
+
+/// What a compressed message turns out to be: a message, with `data` for its payload, or an error: 1009 past
+/// `max_message`, 1007 where it does not inflate or its text is not UTF-8, as soon as a piece shows it. The memory it
+/// takes besides `data` is less than 64 KiB. A long message is inflated twice: first to learn its size.
+inline wire::WebSocketEvent inflate_message(const wire::WebSocketEvent& message, std::size_t max_message,
+                                            std::string& data) {
+  using Kind = wire::WebSocketEvent::Kind;
+  wire::WebSocketEvent found{.kind = Kind::error, .code = 1007, .reason = "the message does not inflate"};
+  wire::Utf8Validator utf8;
+  std::size_t size = 0;
+  const bool whole = inflate_pieces(message.payload, [&](std::string_view piece) {
+    if (piece.size() > max_message - size) {
+      found = {.kind = Kind::error, .code = 1009, .reason = "the message is too big"};
+      return false;
+    }
+    if (!message.binary && !utf8.consume(piece)) {
+      found.reason = "text is not UTF-8";
+      return false;
+    }
+    if (size == 0) data = piece;
+    size += piece.size();
+    return true;
+  });
+  if (!whole) return found;
+  if (!message.binary && !utf8.complete()) {
+    found.reason = "text is not UTF-8";
+    return found;
+  }
+  if (size > data.size()) {
+    data = {};
+    data.reserve(size);
+    inflate_pieces(message.payload, [&](std::string_view piece) {
+      data += piece;
+      return true;
+    });
+  }
+  return {.kind = Kind::message, .payload = data, .binary = message.binary};
+}
+
+template <class F, int window_bits>
+constexpr StreamOps make_deflated_ops() {
+  StreamOps ops = websocket_ops<F>;
+  ops.form = &form_ops<Deflated<F, window_bits>>;
+  ops.limits = {.bytes = std::size_t{32} << 10,
+                .messages = 256};  // what is encoded at once is a few milliseconds' work
+  ops.reply = &Deflated<F, window_bits>::encode;
+  ops.inflate = &inflate_message;
+  return ops;
+}
+
+/// The operations of a stream for each size of window, from 8 bits on.
+template <class F>
+inline constexpr std::array<StreamOps, 8> deflated_ops{
+    make_deflated_ops<F, 8>(),  make_deflated_ops<F, 9>(),  make_deflated_ops<F, 10>(), make_deflated_ops<F, 11>(),
+    make_deflated_ops<F, 12>(), make_deflated_ops<F, 13>(), make_deflated_ops<F, 14>(), make_deflated_ops<F, 15>()};
+
+/// `plain`, or what takes its place for a client that offers permessage-deflate; `headers` gets the answer.
+inline const StreamOps& negotiate_deflate(const RequestHead& head, const StreamOps& plain, std::string& headers) {
+  const auto agreed = wire::accept_deflate_offer(head);
+  if (!agreed) return plain;
+  wire::append_header(headers, "Sec-WebSocket-Extensions", wire::deflate_answer(*agreed));
+  const auto& all = plain.form == &form_ops<WebSocketV1> ? deflated_ops<WebSocketV1> : deflated_ops<WebSocketRaw>;
+  return all[agreed->server_window_bits - 8];
+}
+
+}  // namespace detail
+
+/// Lets the WebSockets of an endpoint or server compress their messages, for clients that offer it. To be called before
+/// it serves.
+///
+/// A message is compressed once for all subscribers that use the same size of window (mostly all of them), and once
+/// more for each other size; no connection keeps a window. What does not shrink is sent as it is. Messages of clients
+/// are inflated within `EndpointOptions::max_message`.
+inline void enable_deflate(detail::EndpointBase& endpoint) {
+  detail::EndpointAccess::core(endpoint).calls.deflate = &detail::negotiate_deflate;
+}
+
+}  // namespace downlink
