@@ -207,7 +207,7 @@ class Connection : public ShardMember, public Deadline, public Carrier, public P
       case State::held:
         return http_->unread.size() < core_->options.limits.max_head;
       case State::streaming:
-        return !session_->holds_input();
+        return !session_->holds_input() && !input_over_;
       default:
         return false;
     }
@@ -261,7 +261,10 @@ class Connection : public ShardMember, public Deadline, public Carrier, public P
   void input_ended() {
     switch (state_) {
       case State::streaming:
-        return close(false);
+        if (session_->holds_input()) return;  // it is found again once what came before it has been read
+        if (!session_->ending()) return close(false);
+        input_over_ = true;
+        return;
       case State::deciding:
       case State::handling:
       case State::responding:
@@ -396,6 +399,7 @@ class Connection : public ShardMember, public Deadline, public Carrier, public P
   bool over_limit_ = false;
   bool kept_alive_ = false;
   bool watching_ = false;
+  bool input_over_ = false;  // and what waits is still being sent
   std::size_t stray_ = 0;
   OperationStorage<192> read_storage_;
 };

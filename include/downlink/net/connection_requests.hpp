@@ -50,6 +50,8 @@ inline void Connection::head_came() {
   if (http.found.malformed) return refuse(400, "the path has a malformed percent-encoding");
   if (http.found.route) {
     const bool takes_posts = static_cast<bool>(http.found.route->inbound);
+    // It is answered at once: a body would be taken for the next request.
+    if (head.method() == "OPTIONS" && head.has_body()) http.close_after = true;
     if (is_preflight(head)) {
       const std::string headers = preflight_headers(head, core_->options.cors, http.origin);
       http.outgoing.before = response_head(204, headers);
@@ -68,8 +70,8 @@ inline void Connection::head_came() {
     if (http.origin == OriginVerdict::refused && (!reads || head.is_websocket_upgrade())) {
       return refuse(403, "pages of this origin may not do this");
     }
-    if (head.is_websocket_upgrade() && head.has_body()) {
-      return refuse(400, "an upgrade request has no body", true);
+    if (head.is_websocket_upgrade() && (head.has_body() || head.method() == "POST")) {
+      return refuse(400, "a WebSocket handshake is a GET without a body", true);
     }
   } else if (!core_->calls.fall_back) {
     return refuse(404, "nothing is at this path");
@@ -87,7 +89,9 @@ inline void Connection::proceed() {
     if (http.head.expects_continue() && http.unread.empty()) {
       constexpr std::string_view interim = "HTTP/1.1 100 Continue\r\n\r\n";
       const net::const_buffer buffer(interim.data(), interim.size());
-      try_write({&buffer, 1});
+      const IoResult written = try_write({&buffer, 1});
+      // Whoever has no room for it sends the body after a while anyway; but half of it would garble what follows.
+      if (written.state == IoResult::State::moved && written.bytes < interim.size()) return close(true);
     }
   }
   pump();
@@ -131,9 +135,10 @@ inline std::string Connection::response_head(int status, std::string_view header
 
 inline void Connection::respond(int status, std::string_view headers, std::string body) {
   std::string all(headers);
-  wire::append_header(all, "Content-Length", std::to_string(body.size()));
+  const bool bodiless = status == 204;  // RFC 9110 §8.6: without a length too
+  if (!bodiless) wire::append_header(all, "Content-Length", std::to_string(body.size()));
   http_->outgoing.before = response_head(status, all);
-  if (http_->head.method() != "HEAD") http_->outgoing.after = std::move(body);
+  if (!bodiless && http_->head.method() != "HEAD") http_->outgoing.after = std::move(body);
   send_response();
 }
 
@@ -195,6 +200,11 @@ inline void Connection::response_done() {
   kept_alive_ = true;
   wait_for(http.unread.empty() ? core_->options.idle_timeout : core_->options.head_timeout);
   pump();
+  // What has begun before the drain is still answered; nothing new is waited for.
+  if (core_->draining.load(std::memory_order_relaxed) && state_ == State::head && http_->unread.empty() &&
+      !http_->parser.started()) {
+    return linger();
+  }
   await_readable();
 }
 
