@@ -93,6 +93,31 @@ TEST_CASE("a drain takes a body whose head has come", "[scenario][WIRE-9]") {
   CHECK(taken == "body");
 }
 
+TEST_CASE("a stream whose request was on its way when the drain began opens and ends", "[scenario][WIRE-9]") {
+  Draining served;
+  served.start();
+  auto sse = served.connect();
+  auto socket = served.connect();
+  sse.send("GET /c HTTP/1.1\r\nHost: h\r\nAccept: text/event-stream\r\n");
+  const auto upgrade = WebSocketClient::request("/c");
+  socket.send(upgrade.substr(0, upgrade.size() - 2));
+  // What came before this one's request has been read.
+  REQUIRE(served.get().status == 200);
+  REQUIRE(served.connections(2));
+  served.drain(1h);
+  sse.send("\r\n");
+  socket.send("\r\n");
+  const auto stream = sse.read_response();
+  CHECK(stream.status == 200);
+  CHECK(stream.body.find("event: downlink.open\n") != std::string::npos);
+  CHECK(stream.body.rfind("retry: ") > stream.body.find("event: downlink.open\n"));
+  CHECK(socket.read_head().status == 101);
+  CHECK(socket.read_to_end().substr(2, 2) == "\x03\xE9");
+  sse.close();
+  socket.close();
+  CHECK(served.drained());
+}
+
 TEST_CASE("a drain finishes the message that a WebSocket is taking, then closes with 1001", "[scenario][WIRE-9]") {
   Draining served;
   served.start();

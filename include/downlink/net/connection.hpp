@@ -78,6 +78,7 @@ class Connection : public ShardMember, public Deadline, public Carrier, public P
     if (shard_->stopped() || core_->stopped.load()) return close(true);
     wait_for(core_->options.head_timeout);
     pump();
+    if (rests_while_draining()) return close(false);
     await_readable();
   }
 
@@ -299,6 +300,12 @@ class Connection : public ShardMember, public Deadline, public Carrier, public P
       default:
         return close(state_ != State::lingering);
     }
+  }
+
+  // What has begun before a drain is still answered; nothing new is waited for.
+  bool rests_while_draining() const {
+    return core_->draining.load(std::memory_order_relaxed) && state_ == State::head && http_->unread.empty() &&
+           !http_->parser.started();
   }
 
   std::chrono::milliseconds retry() const {

@@ -190,6 +190,7 @@ inline void Connection::start_stream(std::string head, std::unique_ptr<StreamSes
       session_->end({EndReason::internal_error, "a handler failed"});
     }
   }
+  if (core_->draining.load(std::memory_order_relaxed)) drain({});
   if (!http->unread.empty() && state_ == State::streaming) received(http->unread);
 }
 

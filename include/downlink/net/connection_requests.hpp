@@ -200,11 +200,7 @@ inline void Connection::response_done() {
   kept_alive_ = true;
   wait_for(http.unread.empty() ? core_->options.idle_timeout : core_->options.head_timeout);
   pump();
-  // What has begun before the drain is still answered; nothing new is waited for.
-  if (core_->draining.load(std::memory_order_relaxed) && state_ == State::head && http_->unread.empty() &&
-      !http_->parser.started()) {
-    return linger();
-  }
+  if (rests_while_draining()) return linger();
   await_readable();
 }
 
