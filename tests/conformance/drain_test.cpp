@@ -32,7 +32,7 @@ TEST_CASE("a hub that is told to end serves what has begun, and nothing new", "[
   const int number = GENERATE(SIGTERM, SIGINT);
   const std::string threads = GENERATE("1", "2");
   CAPTURE(number, threads);
-  Hub hub({"--threads", threads, "--drain-timeout", "30"});
+  Hub hub({"--threads", threads, "--drain-timeout", "10"});
   const auto port = hub.port();
   CHECK(post(port, "/channels/c", std::string(large, 'x')).status == 202);
 
