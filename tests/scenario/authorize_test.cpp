@@ -227,7 +227,7 @@ TEST_CASE("a stream ends when its authorization expires", "[scenario][WIRE-8]") 
   CHECK(served.connections(0));
 }
 
-TEST_CASE("an authorization that expires does not end a held poll", "[scenario][WIRE-8]") {
+TEST_CASE("an authorization that expires does not cut a held poll off", "[scenario][WIRE-8]") {
   ServedAll served;
   served.server.authorize([](const RequestHead&) { return allow("ann", {}, 20ms); });
   served.start();

@@ -79,6 +79,7 @@ class Connection : public ShardMember, public Deadline, public Carrier, public P
     if (turned_away || shard_->stopped() || core_->stopped.load()) return close(true);
     wait_for(core_->options.head_timeout);
     pump();
+    if (rests_while_draining()) return close(false);
     await_readable();
   }
 
@@ -213,7 +214,7 @@ class Connection : public ShardMember, public Deadline, public Carrier, public P
       case State::held:
         return http_->unread.size() < core_->options.limits.max_head;
       case State::streaming:
-        return !session_->holds_input();
+        return !session_->holds_input() && !input_over_;
       default:
         return false;
     }
@@ -268,7 +269,10 @@ class Connection : public ShardMember, public Deadline, public Carrier, public P
   void input_ended() {
     switch (state_) {
       case State::streaming:
-        return close(false);
+        if (session_->holds_input()) return;  // it is found again once what came before it has been read
+        if (!session_->ending()) return close(false);
+        input_over_ = true;
+        return;
       case State::deciding:
       case State::handling:
       case State::responding:
@@ -306,6 +310,12 @@ class Connection : public ShardMember, public Deadline, public Carrier, public P
       default:
         return close(state_ != State::lingering);
     }
+  }
+
+  // What has begun before a drain is still answered; nothing new is waited for.
+  bool rests_while_draining() const {
+    return core_->draining.load(std::memory_order_relaxed) && state_ == State::head && http_->unread.empty() &&
+           !http_->parser.started();
   }
 
   std::chrono::milliseconds retry() const {
@@ -425,6 +435,7 @@ class Connection : public ShardMember, public Deadline, public Carrier, public P
   bool kept_alive_ = false;  // waits for the first byte of a further request
   Admission::Verdict admission_ = Admission::Verdict::admitted;
   bool watching_ = false;
+  bool input_over_ = false;  // and what waits is still being sent
   std::size_t stray_ = 0;
   AddressKey address_ = no_address;
   RateMeter messages_meter_;

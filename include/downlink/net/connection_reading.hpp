@@ -34,6 +34,8 @@ inline void Connection::poll(const TransportOps& transport) {
   if (transport.response_end == ResponseEnd::with_first_messages) {
     const auto asked = requested_wait(http.head);
     wait = std::min(asked.value_or(options.default_wait), options.max_wait);
+    // What comes after the authorization has expired is not this client's to read.
+    if (http.decision.expires_after) wait = std::min(wait, *http.decision.expires_after);
     if (has_wait_preference(http.head)) {
       http.applied_wait = std::to_string(std::chrono::duration_cast<std::chrono::seconds>(wait).count());
     }
@@ -199,6 +201,7 @@ inline void Connection::start_stream(std::string head, std::unique_ptr<StreamSes
       session_->end({EndReason::internal_error, "a handler failed"});
     }
   }
+  if (core_->draining.load(std::memory_order_relaxed)) drain({});
   if (!http->unread.empty() && state_ == State::streaming) received(http->unread);
 }
 

@@ -53,6 +53,8 @@ inline void Connection::head_came() {
   if (http.found.malformed) return refuse(400, "the path has a malformed percent-encoding");
   if (http.found.route) {
     const bool takes_posts = static_cast<bool>(http.found.route->inbound);
+    // It is answered at once: a body would be taken for the next request.
+    if (head.method() == "OPTIONS" && head.has_body()) http.close_after = true;
     if (is_preflight(head)) {
       const std::string headers = preflight_headers(head, core_->options.cors, http.origin);
       http.outgoing.before = response_head(204, headers);
@@ -71,8 +73,8 @@ inline void Connection::head_came() {
     if (http.origin == OriginVerdict::refused && (!reads || head.is_websocket_upgrade())) {
       return refuse(403, "pages of this origin may not do this");
     }
-    if (head.is_websocket_upgrade() && head.has_body()) {
-      return refuse(400, "an upgrade request has no body", true);
+    if (head.is_websocket_upgrade() && (head.has_body() || head.method() == "POST")) {
+      return refuse(400, "a WebSocket handshake is a GET without a body", true);
     }
   } else if (!core_->calls.fall_back) {
     return refuse(404, "nothing is at this path");
@@ -91,7 +93,7 @@ inline void Connection::proceed() {
     if (http.head.expects_continue() && http.unread.empty()) {
       constexpr std::string_view interim = "HTTP/1.1 100 Continue\r\n\r\n";
       const net::const_buffer buffer(interim.data(), interim.size());
-      // Half of it would be taken for the answer's beginning.
+      // Whoever has no room for it sends the body after a while anyway; but half of it would garble what follows.
       const IoResult written = try_write({&buffer, 1});
       if (written.state == IoResult::State::moved && written.bytes < interim.size()) return close(true);
       counters().bytes_sent.add(written.bytes);
@@ -136,9 +138,10 @@ inline std::string Connection::response_head(int status, std::string_view header
 
 inline void Connection::respond(int status, std::string_view headers, std::string body) {
   std::string all(headers);
-  wire::append_header(all, "Content-Length", std::to_string(body.size()));
+  const bool bodiless = status == 204;  // RFC 9110 §8.6: without a length too
+  if (!bodiless) wire::append_header(all, "Content-Length", std::to_string(body.size()));
   http_->outgoing.before = response_head(status, all);
-  if (http_->head.method() != "HEAD") http_->outgoing.after = std::move(body);
+  if (!bodiless && http_->head.method() != "HEAD") http_->outgoing.after = std::move(body);
   send_response();
 }
 
@@ -204,6 +207,7 @@ inline void Connection::response_done() {
   kept_alive_ = http.unread.empty();
   wait_for(kept_alive_ ? core_->options.idle_timeout : core_->options.head_timeout);
   pump();
+  if (rests_while_draining()) return linger();
   await_readable();
 }
 

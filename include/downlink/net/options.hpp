@@ -47,9 +47,10 @@ struct EndpointOptions {
   std::chrono::milliseconds body_timeout{30'000};
   /// How long a connection is kept alive without a request.
   std::chrono::milliseconds idle_timeout{75'000};
-  /// How long, and for how many bytes, a connection that is being closed is read so that the last answer arrives.
+  /// How long, and for how many bytes, a connection that is being closed is read so that the last answer arrives: a
+  /// client that is sending a large body or message reads it only then. What is read is dropped and takes no memory.
   std::chrono::milliseconds linger_timeout{2'000};
-  std::size_t linger_bytes = std::size_t{256} << 10;
+  std::size_t linger_bytes = std::size_t{32} << 20;
   /// Bytes that a client may send into a stream that only goes the other way before it is closed.
   std::size_t max_stray_bytes = std::size_t{64} << 10;
   /// Connections at once; zero means without a bound but the system's. Past it requests are answered with 503 (SSE

@@ -24,7 +24,7 @@ struct Decision {
   /// Whom the request was recognised as, and whatever is to be known of it later.
   std::string subject = {};
   std::vector<std::pair<std::string, std::string>> attributes = {};
-  /// After this time a stream is ended (WebSocket 4002); none means that it is not.
+  /// After this time a stream is ended (WebSocket 4002) and a held poll answered; none means that neither is.
   std::optional<std::chrono::milliseconds> expires_after = {};
   /// What `WWW-Authenticate` says.
   std::string challenge = {};

@@ -66,7 +66,7 @@ class WebSocketSession final : public StreamSession {
     // The wheel rounds up by at most an eighth of the interval: a little less than one counts as a whole one.
     if (quiet < interval - interval / 8) return shard().set(*this, interval - quiet);
     if (pinged_) return broken(EndReason::timed_out);
-    pinged_ = true;
+    pinged_ = !holds_input();  // a peer that is not read from can't be heard
     shard().set(*this, interval);
     if (ending()) return;
     ops().heartbeat(control());

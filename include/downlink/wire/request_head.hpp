@@ -206,7 +206,8 @@ class RequestHead {
     return minor_version_ >= 1 && has_token("Connection", "upgrade") && has_token("Upgrade", "websocket");
   }
 
-  /// Whether the client waits for `100 Continue` before it sends the body (RFC 9110 §10.1.1).
+  /// Whether the client waits for `100 Continue` before it sends the body (RFC 9110 §10.1.1). Any other expectation is
+  /// passed over, as is allowed there.
   bool expects_continue() const { return minor_version_ >= 1 && has_token("Expect", "100-continue"); }
 
   /// The value of `Content-Length` (RFC 9110 §8.6); nothing where it is absent or no number.
