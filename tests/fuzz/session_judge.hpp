@@ -72,9 +72,11 @@ class Judge {
     // A request that is refused, or not whole in time, comes after those that are.
     check(answers <= requests_.size(), "more answers than requests");
     const bool known = answers < requests_.size();
-    const bool to_head = known ? requests_[answers].method() == "HEAD" : failed_head_;
+    bool to_head = known ? requests_[answers].method() == "HEAD" : failed_head_;
     ++answers;
     rest_ = after;
+    // What came too late is known here and was not there: whether it is the answer to a HEAD shows by its body.
+    if (head.status == 408) to_head = rest_.empty();
     const auto length = head.header("Content-Length");
     if (head.status == 101) {
       check(known, "an upgrade that nobody asked for");
