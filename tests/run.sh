@@ -1,20 +1,23 @@
 #!/usr/bin/env bash
 # Builds and runs the tests: tests/run.sh [--quick]
 #
-# In full: the presets release, asan-ubsan and tsan. Quick: release alone, without what is labelled slow or browser.
+# In full: the presets release, asan-ubsan, tsan and, where there is Clang 19, fuzz (a minute for each target). Quick:
+# release alone, without what is labelled slow or browser.
 # Installs what is missing first (Debian, Ubuntu). Ends with the sum of all runs and with 0 if everything passed.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 source "$root/.ci/packages.sh"
 
-presets=(release asan-ubsan tsan)
+presets=(release asan-ubsan tsan fuzz)
 selection=()
 case "$#:${1:-}" in
   0:) ;;
   1:--quick) presets=(release) selection=(--label-exclude '^(slow|browser)$') ;;
   *) echo "usage: tests/run.sh [--quick]" >&2; exit 2 ;;
 esac
+
+has_fuzzer() { compgen -G '/usr/lib/llvm-19/lib/clang/19/lib/*/libclang_rt.fuzzer*.a'; }
 
 need_to_build_examples
 need catch2 has_header catch2/catch.hpp catch2/catch_all.hpp
@@ -26,6 +29,7 @@ want ccache command -v ccache
 if [[ ${1:-} != --quick ]]; then
   want clang-16 command -v clang++-16
   want clang-19 command -v clang++-19
+  want libclang-rt-19-dev has_fuzzer
   need 'chromium|chromium-browser' eval 'command -v chromium || command -v chromium-browser || command -v google-chrome'
   need nodejs command -v node
   need npm command -v npm
@@ -41,6 +45,10 @@ trap 'rm -rf "$logs"' EXIT
 summary=() total=0 failed=0 broken=0
 
 for preset in "${presets[@]}"; do
+  if [[ $preset == fuzz ]] && ! { command -v clang++-19 && has_fuzzer; } >/dev/null; then
+    summary+=("fuzz: left out, as this machine has no clang-19 with libclang-rt-19-dev")
+    continue
+  fi
   printf '\n=== %s ===\n' "$preset"
   if ! { cmake --preset "$preset" && cmake --build --preset "$preset" --parallel "$(nproc)"; } >"$logs/build" 2>&1; then
     cat "$logs/build"

@@ -1,0 +1,217 @@
+#include <atomic>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "support/catch.hpp"
+#include "support/served.hpp"
+#include "support/sse_client.hpp"
+#include "support/websocket_client.hpp"
+
+using namespace downlink;
+using namespace downlink::testing;
+using namespace std::chrono_literals;
+
+namespace {
+
+using EveryServer = Server<WebSocket, Sse, LongPolling, ShortPolling>;
+
+/// Throws what is no exception too.
+void fail(bool standard) {
+  if (standard) throw std::runtime_error("no");
+  throw 1;
+}
+
+/// Runs a loop on a thread of its own until it is told to finish, however often somebody stops it.
+class Stopped {
+ public:
+  explicit Stopped(net::io_context& io)
+      : io_(io), work_(net::require(io.get_executor(), net::execution::outstanding_work.tracked)), thread_([this] {
+          while (!finished_) {
+            io_.run();
+            ++stops;
+            io_.restart();
+          }
+          ended_ = true;
+        }) {}
+  ~Stopped() {
+    finished_ = true;
+    // A stop right before the restart is lost.
+    while (!ended_) {
+      io_.stop();
+      std::this_thread::yield();
+    }
+    thread_.join();
+  }
+  std::atomic<int> stops = 0;
+
+ private:
+  net::io_context& io_;
+  net::any_io_executor work_;
+  std::atomic<bool> finished_ = false;
+  std::atomic<bool> ended_ = false;
+  std::thread thread_;
+};
+
+}  // namespace
+
+TEST_CASE("on_subscribe that throws ends that one stream", "[scenario][DESIGN-3.8]") {
+  const bool standard = GENERATE(true, false);
+  std::atomic<int> failures = 0;
+  ServedAll served;
+  served.server.on_subscribe([standard](const Peer& peer) {
+    if (peer.identity().subject == "bad") fail(standard);
+  });
+  served.server.on_unsubscribe([&](const Peer&, EndReason reason) {
+    if (reason == EndReason::internal_error) ++failures;
+  });
+  served.server.authorize(
+      [](const RequestHead& head) { return allow(std::string(head.header("X-Who").value_or(""))); });
+  served.start();
+  SseClient good(served.port(), "/c");
+  good.open();
+  CHECK(SseClient(served.port(), "/c", "X-Who: bad\r\n").ends());
+  CHECK(WebSocketClient(served.port(), "/c", "X-Who: bad\r\n").closes().close_code() == 1011);
+  CHECK(eventually([&] { return failures == 2; }));
+  CHECK(good.next_event().id == served.publish("x"));
+  CHECK(served.subscribers(1));
+}
+
+TEST_CASE("on_unsubscribe that throws hurts nobody", "[scenario][DESIGN-3.8]") {
+  const bool standard = GENERATE(true, false);
+  std::atomic<int> calls = 0;
+  ServedAll served;
+  served.server.on_unsubscribe([&calls, standard](const Peer&, EndReason) {
+    ++calls;
+    fail(standard);
+  });
+  served.start();
+  SseClient good(served.port(), "/c");
+  good.open();
+  {
+    SseClient gone(served.port(), "/c");
+    gone.open();
+    gone.connection().reset();
+    WebSocketClient closing(served.port(), "/c");
+    closing.send_close(1000);
+    CHECK(closing.closes().close_code() == 1000);
+  }
+  CHECK(eventually([&] { return calls == 2; }));
+  CHECK(good.next_event().id == served.publish("x"));
+  served.channel.close();
+  CHECK(good.ends());
+  CHECK(eventually([&] { return calls == 3; }));
+  CHECK(served.subscribers(0));
+  good.connection().close();
+  CHECK(served.connections(0));
+}
+
+TEST_CASE("a fallback that throws, at once or before it gives its awaitable, is 500 and the connection goes on",
+          "[scenario][DESIGN-3.8]") {
+  const bool standard = GENERATE(true, false);
+  ServedAll served;
+  if (GENERATE(true, false)) {
+    served.server.fallback([standard](HttpRequest) {
+      fail(standard);
+      return HttpResponse{};
+    });
+  } else {
+    served.server.fallback([standard](HttpRequest) -> net::awaitable<HttpResponse> {
+      fail(standard);
+      return []() -> net::awaitable<HttpResponse> { co_return HttpResponse{}; }();
+    });
+  }
+  served.start();
+  auto client = served.connect();
+  client.send(request_text("GET", "/page") + request_text("POST", "/page", {}, "x") + request_text("GET", "/c"));
+  CHECK(client.read_response().status == 500);
+  CHECK(client.read_response().status == 500);
+  CHECK(client.read_response().status == 200);
+}
+
+TEST_CASE("what is published through a closed channel is an error from inside every handler too",
+          "[scenario][DESIGN-4]") {
+  std::atomic<int> refused = 0;
+  ServedAll served;
+  const auto publish = [&] {
+    if (served.publisher.publish({.data = "late"}).error() == make_error_code(errc::channel_closed)) ++refused;
+  };
+  served.server.on_subscribe([&](const Peer&) { publish(); });
+  served.server.on_unsubscribe([&](const Peer&, EndReason) { publish(); });
+  served.server.on_message("/c", [&](Peer, Inbound) -> net::awaitable<Reply> {
+    publish();
+    Message late{.data = "late"};  // named: GCC 12 destroys such temporaries twice
+    try {
+      co_await served.publisher.async_publish(std::move(late), net::use_awaitable);
+    } catch (const system_error& error) {
+      if (error.code() == make_error_code(errc::channel_closed)) ++refused;
+    }
+    co_return Message{.data = "done"};
+  });
+  served.start();
+  SseClient open_before(served.port(), "/c");
+  open_before.open();
+  served.channel.close();
+  CHECK(open_before.ends());
+  CHECK(served.post("x").body == "done");
+  CHECK(eventually([&] { return refused == 3; }));
+}
+
+TEST_CASE("a loop that its owner stops again and again loses nothing", "[scenario][DESIGN-3.9]") {
+  const bool one_thread = GENERATE(true, false);
+  Channel channel;
+  const Publisher publisher(channel);
+  net::io_context io(1);
+  EveryServer server(io, {.endpoint = {.one_thread = one_thread}});
+  server.route("/c", channel);
+  server.on_message("/c", [&io](Peer, Inbound message) -> Reply {
+    io.stop();  // by the application, in the middle of a turn
+    return Message{.data = message.data};
+  });
+  server.start();
+  Stopped loop(io);
+  SseClient sse(server.port(), "/c");
+  sse.open();
+  WebSocketClient ws(server.port(), "/c", WebSocketClient::v1);
+  ws.open();
+  Connection held(server.port(), 20s);
+  for (int round = 0; round < 100; ++round) {
+    held.send(request_text("GET", "/c?wait=60"));
+    ws.send_text("stop");
+    CHECK(ws.next_v1().data == "stop");
+    REQUIRE(eventually([&] { return channel.subscriber_count() == 3; }));
+    io.stop();
+    const auto id = publisher.publish({.data = std::to_string(round)}).value().to_string();
+    io.stop();
+    REQUIRE(sse.next_event().id == id);
+    REQUIRE(ws.next_v1().id == id);
+    REQUIRE(held.read_response().body.find(id) != std::string::npos);
+  }
+  CHECK(loop.stops >= 100);
+}
+
+TEST_CASE("what fell due while the loop was stopped comes after its restart", "[scenario][DESIGN-3.9]") {
+  Channel channel;
+  net::io_context io(1);
+  EveryServer server(io, {.endpoint = {.stream = {.heartbeat = 200ms}}});
+  server.route("/c", channel);
+  server.start();
+  const auto work = net::require(io.get_executor(), net::execution::outstanding_work.tracked);
+  std::thread first([&] { io.run(); });
+  SseClient sse(server.port(), "/c");
+  sse.open();
+  Connection held(server.port(), 20s);
+  held.send(request_text("GET", "/c?wait=0.2"));
+  CHECK(eventually([&] { return channel.subscriber_count() == 2; }));
+  io.stop();
+  first.join();
+  // The time that both wait for; nothing comes by itself.
+  CHECK(held.wait_for_end(300ms) == Connection::End::open);
+  io.restart();
+  std::thread second([&] { io.run(); });
+  CHECK(held.read_response().status == 200);
+  CHECK(sse.next_item().kind == SseItem::Kind::comment);
+  io.stop();
+  second.join();
+}
