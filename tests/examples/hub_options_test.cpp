@@ -51,7 +51,8 @@ TEST_CASE("the option --transports is what channels offer", "[examples][hub][opt
   CHECK(get(polls.port(), "/channels/a", "Accept: text/event-stream\r\n").header("Content-Type") == "application/json");
 }
 
-TEST_CASE("the option --history, --history-bytes and --history-age bound what is retained", "[examples][hub][options][wire-10]") {
+TEST_CASE("the option --history, --history-bytes and --history-age bound what is retained",
+          "[examples][hub][options][wire-10]") {
   const auto publish = [](std::uint16_t port) {
     for (const auto* text : {"1111", "2222", "3333", "4444", "5555"}) post(port, "/channels/a", text);
   };
@@ -164,7 +165,8 @@ TEST_CASE("the option --max-message bounds what is taken", "[examples][hub][opti
   CHECK(socket.closes().close_code() == 1009);
 }
 
-TEST_CASE("the option --max-lag and --lag-policy decide about slow subscribers", "[examples][hub][options][wire-10][wire-7]") {
+TEST_CASE("the option --max-lag and --lag-policy decide about slow subscribers",
+          "[examples][hub][options][wire-10][wire-7]") {
   constexpr int count = 48;
   const std::string text(std::size_t{1} << 20, 'x');
   const auto publish = [&](std::uint16_t port) {

@@ -21,9 +21,9 @@ using namespace std::chrono_literals;
 namespace {
 
 // The hub in a process of its own, whose limit of open files this one sets.
-class Hub : public ExampleProgram {
+class HubOutOfFiles : public ExampleProgram {
  public:
-  explicit Hub(std::vector<std::string> arguments) : ExampleProgram("hub", with_port(std::move(arguments))) {}
+  explicit HubOutOfFiles(std::vector<std::string> arguments) : ExampleProgram("hub", with_port(std::move(arguments))) {}
 
   std::size_t open_files() const {
     std::size_t count = 0;
@@ -62,7 +62,7 @@ void publish(Connection& publisher, const std::string& text) {
 
 TEST_CASE("out of descriptors accepting pauses without spinning, subscribers notice nothing, and it resumes",
           "[scenario][DESIGN-3.5]") {
-  Hub hub({"--threads", GENERATE("1", "2")});
+  HubOutOfFiles hub({"--threads", GENERATE("1", "2")});
   std::vector<Connection> subscribers;
   for (const auto headers : {asks_for_sse, asks_for_websocket}) {
     subscribers.emplace_back(hub.port());

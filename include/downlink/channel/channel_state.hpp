@@ -255,7 +255,7 @@ class ChannelState {
     return Attached{find_start(request, otherwise), log_.log.head()};
   }
 
-    StartPoint find_start(const StartRequest& request, DefaultStart otherwise) {
+  StartPoint find_start(const StartRequest& request, DefaultStart otherwise) {
     switch (request.kind) {
       case StartRequest::Kind::cursor:
         counts.resumes.fetch_add(1, std::memory_order_relaxed);
