@@ -1,173 +1,20 @@
-#include <downlink/channel/channel_state.hpp>
-
 #include <algorithm>
-#include <atomic>
 #include <chrono>
-#include <condition_variable>
-#include <functional>
 #include <limits>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <random>
 #include <string>
-#include <string_view>
-#include <thread>
 #include <utility>
 #include <vector>
 
+#include "channel/encoded_log_fixture.hpp"
 #include "support/catch.hpp"
-#include "support/manual_clock.hpp"
 
 using namespace std::chrono_literals;
 using namespace downlink;
-using detail::ChannelState;
-using detail::EncodedLog;
-using detail::Form;
-using detail::form_ops;
-using detail::LockedLog;
-using detail::Log;
-using detail::Piece;
-using detail::Position;
-using detail::Range;
-using detail::ReadLimits;
-using detail::Record;
-using detail::RecordPtr;
-using std::chrono::milliseconds;
-
-namespace {
-
-constexpr std::uint64_t epoch = 7;
-constexpr std::size_t no_limit = ~std::size_t{0} >> 1;
-
-struct Plain {
-  static void encode(std::string& out, const MessageView& message) {
-    out.append(message.id).append("|").append(message.event).append("|").append(message.data).append("\n");
-  }
-};
-
-struct Wordy {
-  static void encode(std::string& out, const MessageView& message) {
-    out.append("<message size='").append(std::to_string(message.data.size())).append("' id='").append(message.id);
-    out.append(message.binary ? "' binary>" : "'>").append(message.data).append("</message>");
-  }
-};
-
-/// Calls back in the middle of encoding, which is when a publisher may be at work too.
-struct Interrupted {
-  static inline std::function<void()> meanwhile;
-
-  static void encode(std::string& out, const MessageView& message) {
-    Plain::encode(out, message);
-    if (auto call = std::exchange(meanwhile, {})) call();
-  }
-};
-
-std::vector<RecordPtr> live_records(ChannelState& state, Position from) {
-  std::vector<RecordPtr> records;
-  Position head = 0;
-  state.read_records(from, no_limit, no_limit, records, head);
-  return records;
-}
-
-std::string encoded(Form form, const Record& record) {
-  std::string text;
-  const std::string id = record.id.to_string();
-  form->encode(text, {id, record.message.event, record.message.data, record.message.binary});
-  return text;
-}
-
-/// What a reader at `from` is to get: the encodings of all live messages, one after another.
-std::string expected(ChannelState& state, Form form, Position from) {
-  std::string text;
-  for (const auto& record : live_records(state, from)) text += encoded(form, *record);
-  return text;
-}
-
-std::string bytes_of(const Range& range) {
-  std::string text;
-  for (const Piece& piece : range.pieces) text.append(piece.data(), piece.size());
-  return text;
-}
-
-/// What is wrong with a range in itself; nothing when it is as promised.
-std::string flaw(const Range& range, Position from, const ReadLimits& limits) {
-  if (range.from != from) return "it begins elsewhere";
-  if (range.lost) return range.pieces.empty() ? "" : "it is lost and has pieces";
-  std::size_t bytes = 0;
-  std::size_t messages = 0;
-  Position position = from;
-  for (const Piece& piece : range.pieces) {
-    if (piece.size() == 0) return "an empty piece";
-    if (piece.first < position || piece.last <= piece.first) return "pieces out of order";
-    if (piece.begin != piece.segment->begin_of(piece.first)) return "a piece that begins inside a message";
-    if (piece.end != piece.segment->end_of(piece.last - 1)) return "a piece that ends inside a message";
-    position = piece.last;
-    bytes += piece.size();
-    for (Position at = piece.first; at < piece.last; ++at) {
-      messages += piece.segment->begin_of(at) < piece.segment->end_of(at) ? 1 : 0;
-    }
-  }
-  if (range.next < position) return "the next position is inside it";
-  if (range.bytes != bytes) return "its bytes are not those of its pieces";
-  if (range.pieces.size() > limits.pieces) return "too many pieces";
-  if (messages > limits.messages) return "too many messages";
-  if (bytes > limits.bytes && messages > 1) return "too many bytes";
-  if (range.more && range.next == from) return "no progress";
-  return "";
-}
-
-/// Reads on from `from` until nothing is left. A flaw takes the place of the bytes.
-std::string read_all(ChannelState& state, Form form, Position from, const ReadLimits& limits = {}) {
-  std::string text;
-  Range range;
-  Position head = state.head();
-  do {
-    state.read(form, from, limits, range);
-    if (const auto wrong = flaw(range, from, limits); !wrong.empty()) return wrong;
-    if (range.lost) return "lost";
-    text += bytes_of(range);
-    from = range.next;
-  } while (range.more);
-  if (from != head + 1) return "it ends elsewhere";
-  return text;
-}
-
-/// Compares without printing megabytes.
-void require_same(const std::string& found, const std::string& wanted) {
-  if (found == wanted) return;
-  const auto at = static_cast<std::size_t>(
-      std::mismatch(found.begin(), found.end(), wanted.begin(), wanted.end()).first - found.begin());
-  const auto begin = at < 40 ? 0 : at - 40;
-  INFO("different at " << at << ", sizes " << found.size() << " and " << wanted.size());
-  CHECK(found.substr(begin, 120) == wanted.substr(begin, 120));
-  FAIL("not the same");
-}
-
-struct Fixture {
-  explicit Fixture(ChannelOptions wanted = {}) : clock(std::make_shared<testing::ManualClock>()) {
-    wanted.clock = clock;
-    if (wanted.history.max_messages == 1000) wanted.history.max_messages = 100'000;
-    state.emplace(std::move(wanted), epoch);
-  }
-  void publish(std::string data, std::optional<std::string> key = {}, std::optional<milliseconds> ttl = {}) {
-    REQUIRE(state->append({.data = std::move(data), .key = std::move(key), .time_to_live = ttl}));
-  }
-  void publish_many(int count, std::size_t size = 20) {
-    for (; count > 0; --count) publish(std::string(size, static_cast<char>('a' + count % 26)));
-  }
-  void check(Form form, Position from, const ReadLimits& limits = {}) {
-    require_same(read_all(*state, form, from, limits), expected(*state, form, from));
-  }
-
-  std::shared_ptr<testing::ManualClock> clock;
-  std::optional<ChannelState> state;
-};
-
-const Form plain = &form_ops<Plain>;
-const Form wordy = &form_ops<Wordy>;
-
-}  // namespace
+using namespace downlink::testing;
+using Fixture = EncodedLogFixture;
 
 TEST_CASE("a range is the encodings of the messages from its start on", "[channel][DESIGN-1]") {
   Fixture f;
@@ -453,10 +300,11 @@ TEST_CASE("a tiny cache changes nothing but the work", "[channel][DESIGN-3.5]") 
 TEST_CASE("the cache keeps to its bound", "[channel][DESIGN-3.5]") {
   ChannelOptions options{.history = {.max_messages = 100'000}};
   Clock clock;
-  std::atomic<std::size_t> footprint{0};
+  const auto use = std::make_shared<EncodedUse>();
+  const auto& footprint = use->cached;
   LockedLog source{{}, Log(options, epoch), &clock};
   const std::size_t bound = 300'000;
-  EncodedLog encoded_log(plain, source, footprint, bound);
+  EncodedLog encoded_log(plain, source, use, bound);
   std::vector<RecordPtr> evicted;
   std::mt19937 random(13);
   for (int i = 0; i < 20'000; ++i) {
@@ -477,7 +325,7 @@ TEST_CASE("the cache keeps to its bound", "[channel][DESIGN-3.5]") {
     if (footprint > bound) FAIL(footprint.load() << " bytes");
   }
   // The form in use keeps its newest segment, whatever the bound.
-  EncodedLog other(wordy, source, footprint, 1);
+  EncodedLog other(wordy, source, use, 1);
   other.read(20'000, {}, range);
   CHECK(bytes_of(range).size() > 0);
 }
@@ -485,9 +333,10 @@ TEST_CASE("the cache keeps to its bound", "[channel][DESIGN-3.5]") {
 TEST_CASE("encodings go when their messages have gone", "[channel][DESIGN-3.5]") {
   ChannelOptions options{.history = {.max_messages = 10}};
   Clock clock;
-  std::atomic<std::size_t> footprint{0};
+  const auto use = std::make_shared<EncodedUse>();
+  const auto& footprint = use->cached;
   LockedLog source{{}, Log(options, epoch), &clock};
-  EncodedLog encoded_log(plain, source, footprint, std::size_t{1} << 30);
+  EncodedLog encoded_log(plain, source, use, std::size_t{1} << 30);
   std::vector<RecordPtr> evicted;
   Range range;
   for (Position position = 1; position <= 20'000; ++position) {
@@ -499,116 +348,4 @@ TEST_CASE("encodings go when their messages have gone", "[channel][DESIGN-3.5]")
   }
   // The segment being written and the one before it.
   CHECK(footprint < 200'000);
-}
-
-TEST_CASE("random reads of a random log join to its live messages", "[channel][DESIGN-1][WIRE-1]") {
-  for (unsigned seed = 1; seed <= 40; ++seed) {
-    CAPTURE(seed);
-    std::mt19937 random(seed);
-    const auto below = [&](std::size_t bound) { return random() % bound; };
-    Fixture f({.history = {.max_messages = below(2) ? 50 + below(500) : 50'000},
-               .max_encoded = below(3) == 0 ? 1 : 10'000 + below(500'000)});
-    const bool keyed = below(2) == 0;
-    const bool mortal = below(2) == 0;
-    const bool large = below(4) == 0;
-    for (int step = 0; step < 60; ++step) {
-      for (auto count = below(below(4) ? 20 : 400); count > 0; --count) {
-        std::optional<std::string> key;
-        if (keyed && below(4)) key = std::to_string(below(60));
-        std::optional<milliseconds> ttl;
-        if (mortal && below(2)) ttl = milliseconds(below(50));
-        f.publish(std::string(large && below(40) == 0 ? below(150'000) : below(200), 'x'), key, ttl);
-      }
-      f.clock->move(milliseconds(below(20)));
-      if (below(50) == 0) {
-        const MessageId next = f.state->id_of(f.state->head());
-        const MessageId jump{next.epoch, next.offset + 1 + below(300)};
-        REQUIRE(f.state->append({.data = "jumped"}, &jump));
-      }
-      ReadLimits limits;
-      if (below(2)) limits.bytes = 1 + below(below(2) ? 2000 : 200'000);
-      if (below(3) == 0) limits.messages = 1 + below(100);
-      if (below(3) == 0) limits.pieces = 1 + below(6);
-      const Position oldest = f.state->resume_earliest();
-      const Position from = oldest + below(f.state->head() + 2 - oldest);
-      CAPTURE(step, from, limits.bytes, limits.messages, limits.pieces);
-      f.check(below(3) ? plain : wordy, from, limits);
-    }
-  }
-}
-
-// --- threads ------------------------------------------------------------------------------------------------------
-
-namespace {
-
-/// Lets a thread wait for news of a channel.
-class News final : public detail::Waker {
- public:
-  explicit News(ChannelState& state) : state_(state) { state_.add_waker(*this); }
-  ~News() { state_.remove_waker(*this); }
-  void wake() noexcept override {
-    const std::lock_guard guard(mutex_);
-    fresh_ = true;
-    came_.notify_one();
-  }
-  bool wait() {
-    std::unique_lock guard(mutex_);
-    const bool came = came_.wait_for(guard, 10s, [this] { return fresh_; });
-    fresh_ = false;
-    return came;
-  }
-
- private:
-  ChannelState& state_;
-  std::mutex mutex_;
-  std::condition_variable came_;
-  bool fresh_ = false;
-};
-
-/// Follows a channel to its close; nothing when each message came once and in order.
-std::string follow(ChannelState& state, Form form, std::uint64_t last) {
-  News news(state);
-  const auto attached = state.attach({StartRequest::Kind::latest, {}, 0}, DefaultStart::latest);
-  Position next = attached.start.next;
-  std::uint64_t offset = state.id_of(next - 1).offset;
-  std::string wrong;
-  Range range;
-  while (wrong.empty() && offset < last) {
-    state.read(form, next, {.bytes = 30'000}, range);
-    if (range.lost) wrong = "lost at " + std::to_string(next);
-    std::string_view text;
-    const std::string bytes = bytes_of(range);
-    for (text = bytes; !text.empty() && wrong.empty();) {
-      const std::string start = MessageId{epoch, ++offset}.to_string() + "||";
-      const auto end = text.find('\n');
-      if (!text.starts_with(start) || end == text.npos) wrong = "not " + start;
-      text.remove_prefix(std::min(text.size(), end + 1));
-    }
-    next = range.next;
-    if (wrong.empty() && offset < last && !range.more && state.head() < next && !news.wait()) wrong = "no news";
-  }
-  state.detach();
-  return wrong;
-}
-
-}  // namespace
-
-TEST_CASE("two threads that read one form while another publishes get each message once, in order",
-          "[channel][threads][DESIGN-3.2][DESIGN-3.3]") {
-  constexpr std::uint64_t count = 20'000;
-  ChannelOptions options{.history = {.max_messages = 1},
-                         .max_lag = std::size_t{1} << 30,
-                         .max_lag_messages = std::size_t{1} << 30,
-                         .max_encoded = 200'000};
-  ChannelState state(options, epoch);
-  std::string wrong[3];
-  std::vector<std::thread> threads;
-  for (int i = 0; i < 3; ++i) {
-    // The third one has a form of its own, so that the forms' sheds meet.
-    threads.emplace_back([&, i] { wrong[i] = follow(state, i == 2 ? &form_ops<Interrupted> : plain, count); });
-  }
-  for (std::uint64_t i = 0; i < count; ++i) state.append({.data = std::string(i % 100, 'x')});
-  for (auto& thread : threads) thread.join();
-  for (const auto& text : wrong) CHECK(text == "");
-  CHECK(state.subscribers() == 0);
 }
