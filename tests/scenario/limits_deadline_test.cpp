@@ -1,4 +1,5 @@
 #include <atomic>
+#include <cerrno>
 #include <chrono>
 #include <string>
 #include <thread>
@@ -141,16 +142,12 @@ TEST_CASE("who takes a big answer slowly, but does, gets it whole", "[scenario][
 }
 
 TEST_CASE("an answer arrives though the client sends more than is read of it", "[scenario][WIRE-8]") {
-  Deadlines test({.linger_timeout = 1s, .linger_bytes = 10'000});
+  Deadlines test({.linger_timeout = 3s, .linger_bytes = 10'000});
   auto connection = test.served.connect();
   std::string_view status;
   SECTION("after a body too large") {
     connection.send("POST /c HTTP/1.1\r\nHost: h\r\nContent-Length: 200000000\r\n\r\n");
     status = "HTTP/1.1 413 ";
-  }
-  SECTION("after a bad request") {
-    connection.send("BAD\r\n\r\n");
-    status = "HTTP/1.1 400 ";
   }
   SECTION("after a body that nobody takes") {
     connection.send("POST /nowhere HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000\r\n\r\n");
@@ -161,6 +158,8 @@ TEST_CASE("an answer arrives though the client sends more than is read of it", "
   std::size_t sent = 0;
   for (std::size_t got = 1; got > 0; sent += got) got = connection.try_send(much);
   CHECK(sent > 10'000);
+  const int error = ::send(connection.native_handle(), "x", 1, MSG_NOSIGNAL) < 0 ? errno : 0;
+  CHECK(error == EAGAIN);
   CHECK(connection.read_until("\r\n").starts_with(status));
   CHECK(test.served.connections(0));
   CHECK(test.executed == 0);

@@ -106,8 +106,9 @@ class Listener final : public ShardMember, public Deadline, public std::enable_s
       if (error) return {};
       SocketStream::Socket moved(target->executor());
       moved.assign(protocol, native, error);
-      if (error) {                                 // the system watches no more sockets for that loop
-        socket.assign(protocol, native, ignored);  // so that it is closed
+      if (error) {
+        // The system watches no more sockets for that loop: back, so that it is closed.
+        socket.assign(protocol, native, ignored);
         return {};
       }
       stream.emplace(std::move(moved));

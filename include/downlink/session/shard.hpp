@@ -399,7 +399,7 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
   // Deadlines that fall due together are sliced like everything else.
   void expire_some() {
     const TimePoint end = update_now() + slice;
-    while (!due_.empty() && update_now() < end) {
+    for (bool over = false; !due_.empty() && !over; over = update_now() >= end) {
       Deadline& deadline = due_.front();
       static_cast<ListNode&>(deadline).unlink();
       deadline.expired();
