@@ -7,7 +7,7 @@ namespace {
 
 // The client closes with this payload: the server answers with the code, and ends the connection first.
 void closes(Echo& echo, const std::string& payload, std::uint16_t code) {
-  for (const std::size_t piece : {0, 1}) {
+  for (const std::size_t piece : {0u, 1u}) {
     auto client = echo.connect();
     Echo::send(client, client_frame(ws_close, payload), piece);
     Echo::expect_end(client, code);
@@ -45,7 +45,7 @@ TEST_CASE("a close has no payload, or two bytes and a reason of up to 123", "[co
     CAPTURE(size);
     closes(echo, close_payload(1000, prose(size)), 1000);
   }
-  for (const std::size_t size : {124, 125, 65536}) closes(echo, close_payload(1000, prose(size)), 1002);
+  for (const std::size_t size : {124u, 125u, 65536u}) closes(echo, close_payload(1000, prose(size)), 1002);
 }
 
 TEST_CASE("a close's reason that is not UTF-8 fails with 1007", "[conformance][RFC6455-8.1]") {
@@ -59,7 +59,7 @@ TEST_CASE("a close's reason that is not UTF-8 fails with 1007", "[conformance][R
 
 TEST_CASE("what comes after a close is dropped", "[conformance][RFC6455-5.5.1]") {
   Echo echo;
-  for (const std::size_t piece : {0, 1}) {
+  for (const std::size_t piece : {0u, 1u}) {
     for (const auto& after : {text_frame("late"), ping_frame("late"), close_frame(1001), first_fragment("late"),
                               std::string(300, '\xFF')}) {
       echo.fails(text_frame("one") + close_frame(3333) + after, 3333, {{ws_text, "one"}}, piece);

@@ -7,14 +7,14 @@ namespace {
 // The same whole, byte by byte, and in pieces that cut heads and payloads elsewhere.
 void answers(const std::string& bytes, const std::vector<Expected>& frames) {
   Echo echo;
-  for (const std::size_t piece : {0, 1, 3}) {
+  for (const std::size_t piece : {0u, 1u, 3u}) {
     CAPTURE(piece);
     echo.answers(bytes, frames, piece);
   }
 }
 void fails(const std::string& bytes, const std::vector<Expected>& frames = {}) {
   Echo echo;
-  for (const std::size_t piece : {0, 1, 3}) {
+  for (const std::size_t piece : {0u, 1u, 3u}) {
     CAPTURE(piece);
     echo.fails(bytes, 1002, frames, piece);
   }

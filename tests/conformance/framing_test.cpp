@@ -22,7 +22,7 @@ TEST_CASE("text and binary messages of every form of length come back", "[confor
 TEST_CASE("a message comes back in whatever pieces it is sent", "[conformance][RFC6455-5.2]") {
   Echo echo;
   for (const std::size_t size : sizes) {
-    for (const std::size_t piece : {1, 2, 5, 997}) {
+    for (const std::size_t piece : {1u, 2u, 5u, 997u}) {
       if (size > 1000 && piece < 5) continue;
       CAPTURE(size, piece);
       echo.answers(text_frame(prose(size)) + binary_frame(noise(size)),
@@ -87,7 +87,7 @@ TEST_CASE("pings of 0 to 125 bytes are answered with their payload", "[conforman
 TEST_CASE("a ping of more than 125 bytes fails with 1002", "[conformance][RFC6455-5.5]") {
   Echo echo;
   for (const unsigned opcode : {ws_ping, ws_pong, ws_close}) {
-    for (const std::size_t size : {126, 127, 65536}) {
+    for (const std::size_t size : {126u, 127u, 65536u}) {
       CAPTURE(opcode, size);
       echo.fails(client_frame(opcode, std::string(size, 'x')), 1002);
     }
@@ -96,7 +96,7 @@ TEST_CASE("a ping of more than 125 bytes fails with 1002", "[conformance][RFC645
 
 TEST_CASE("many pings without waiting are all answered, in order", "[conformance][RFC6455-5.5.2]") {
   Echo echo;
-  for (const std::size_t piece : {0, 1}) {
+  for (const std::size_t piece : {0u, 1u}) {
     std::string all;
     std::vector<Expected> pongs;
     for (int i = 0; i < (piece == 0 ? 10'000 : 100); ++i) {
@@ -119,7 +119,7 @@ TEST_CASE("a reserved bit on any kind of frame fails with 1002", "[conformance][
   Echo echo;
   for (unsigned rsv = 1; rsv < 8; ++rsv) {
     for (const unsigned opcode : {ws_text, ws_binary, ws_ping, ws_pong}) {
-      for (const std::size_t piece : {0, 1}) {
+      for (const std::size_t piece : {0u, 1u}) {
         CAPTURE(rsv, opcode, piece);
         echo.fails(text_frame("before") + client_frame(opcode, "x", {.rsv = rsv}) + text_frame("after"), 1002,
                    {{ws_text, "before"}}, piece);
@@ -139,7 +139,7 @@ TEST_CASE("a reserved opcode fails with 1002", "[conformance][RFC6455-5.2]") {
   Echo echo;
   for (const unsigned opcode : {3u, 4u, 5u, 6u, 7u, 11u, 12u, 13u, 14u, 15u}) {
     for (const std::string payload : {"", "reserved"}) {
-      for (const std::size_t piece : {0, 1}) {
+      for (const std::size_t piece : {0u, 1u}) {
         CAPTURE(opcode, payload, piece);
         echo.fails(client_frame(opcode, payload), 1002, {}, piece);
         echo.fails(text_frame("good") + ping_frame("p") + client_frame(opcode, payload) + ping_frame(), 1002,

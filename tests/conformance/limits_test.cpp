@@ -61,7 +61,7 @@ TEST_CASE("a header of 8192 bytes is taken, a longer one is 431", "[conformance]
 
 TEST_CASE("a head of 32768 bytes is taken, a longer one is 431", "[conformance][WIRE-8]") {
   Hub hub;
-  for (const std::size_t largest : {400, 1000, 8192}) {
+  for (const std::size_t largest : {400u, 1000u, 8192u}) {
     CAPTURE(largest);
     REQUIRE(head_of(32768, largest).size() == 32768);
     hub.takes(head_of(32767, largest), 202, {""});
@@ -86,7 +86,7 @@ TEST_CASE("a body at the limit is taken, one byte more is 413, however it is fra
   };
   hub.takes(by_length(at), 202, {at});
   hub.refuses(by_length(over), 413);
-  for (const std::size_t size : {1, 100, 65536, 100'000}) {
+  for (const std::size_t size : {1u, 100u, 65536u, 100'000u}) {
     CAPTURE(size);
     hub.takes(by_chunks(at, size), 202, {at});
     hub.refuses(by_chunks(over, size), 413);

@@ -69,7 +69,7 @@ TEST_CASE("a message over 16 MiB fails with 1009, which its sender reads though 
 
 TEST_CASE("a thousand roundtrips of each size give what was sent", "[conformance][RFC6455-5.6]") {
   Echo echo;
-  for (const std::size_t size : {0, 16, 64, 256, 1024, 4096, 16384}) {
+  for (const std::size_t size : {0u, 16u, 64u, 256u, 1024u, 4096u, 16384u}) {
     CAPTURE(size);
     auto client = echo.connect();
     for (int i = 0; i < 1000; ++i) {
@@ -85,8 +85,8 @@ TEST_CASE("a thousand roundtrips of each size give what was sent", "[conformance
 
 TEST_CASE("thousands of messages without waiting come back in order", "[conformance][RFC6455-5.6]") {
   Echo echo;
-  for (const std::size_t size : {0, 16, 1024, 16384}) {
-    for (const std::size_t piece : {0, 777}) {
+  for (const std::size_t size : {0u, 16u, 1024u, 16384u}) {
+    for (const std::size_t piece : {0u, 777u}) {
       CAPTURE(size, piece);
       std::string bytes;
       std::vector<Expected> frames;
@@ -118,7 +118,7 @@ TEST_CASE("a large message in fragments of 1000 bytes with pings between comes b
     frames.push_back({ws_pong, std::to_string(at)});
   }
   frames.push_back({ws_text, whole});
-  for (const std::size_t piece : {0, 1, 1300}) echo.answers(bytes, frames, piece);
+  for (const std::size_t piece : {0u, 1u, 1300u}) echo.answers(bytes, frames, piece);
 }
 
 TEST_CASE("many clients at once each get their own messages", "[conformance][RFC6455-5.6]") {

@@ -1,4 +1,3 @@
-#include <algorithm>
 #include <chrono>
 #include <future>
 #include <mutex>
@@ -49,7 +48,7 @@ TEST_CASE("a drain lets an answer that is on its way arrive, and then closes its
   served.drain(1h);
   client.read_until("\r\n\r\n");
   const auto rest = client.read_to_end();
-  CHECK(std::count(rest.begin(), rest.end(), 'x') == static_cast<std::ptrdiff_t>(large));
+  CHECK(rest.find('"' + std::string(large, 'x') + "\"}]}") != std::string::npos);
   CHECK(client.wait_for_end(5s) == Connection::End::closed);
   client.close();
   CHECK(served.drained());
