@@ -122,7 +122,7 @@ TEST_CASE("a message that does not shrink is sent uncompressed", "[deflate][RFC7
 }
 
 TEST_CASE("a large message shrinks whatever the head of its frame", "[deflate][RFC7692-7.2.1]") {
-  for (const std::size_t size : {200u, 70'000u, 3'000'000u}) {
+  for (const std::size_t size : {200u, 70'000u, 300'000u}) {
     const std::string data(size, 'z');
     for (const auto encode : forms<detail::WebSocketRaw>()) {
       const auto frame = encoded(encode, {.data = data});

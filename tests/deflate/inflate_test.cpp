@@ -71,7 +71,7 @@ TEST_CASE("final blocks may be followed by more, from the next byte on", "[defla
 
 TEST_CASE("what a client compresses comes out, whatever its size", "[deflate][RFC7692-7.2.2]") {
   std::mt19937 random(3);
-  for (const std::size_t size : {0u, 1u, 5u, 100u, 16'383u, 16'384u, 16'385u, 32'768u, 50'000u, 1'048'576u}) {
+  for (const std::size_t size : {0u, 1u, 5u, 100u, 16'383u, 16'384u, 16'385u, 32'768u, 50'000u, 200'000u}) {
     std::string words;
     while (words.size() < size) words += static_cast<char>('a' + random() % 4);
     INFO(size);

@@ -40,25 +40,29 @@ extern "C" {
 int deflateInit2_(z_streamp stream, int level, int method, int bits, int memory, int strategy, const char* version,
                   int size) {
   ++zlib_counts.deflated;
-  return real<decltype(deflateInit2_)>("deflateInit2_")(stream, level, method, bits, memory, strategy, version, size);
+  static auto* const next = real<decltype(deflateInit2_)>("deflateInit2_");
+  return next(stream, level, method, bits, memory, strategy, version, size);
 }
 
 int inflateInit2_(z_streamp stream, int bits, const char* version, int size) {
   ++zlib_counts.inflating;
   stream->zalloc = &allocate;
   stream->zfree = &release;
-  return real<decltype(inflateInit2_)>("inflateInit2_")(stream, bits, version, size);
+  static auto* const next = real<decltype(inflateInit2_)>("inflateInit2_");
+  return next(stream, bits, version, size);
 }
 
 int inflate(z_streamp stream, int flush) {
   const uInt room = stream->avail_out;
-  const int result = real<decltype(inflate)>("inflate")(stream, flush);
+  static auto* const next = real<decltype(inflate)>("inflate");
+  const int result = next(stream, flush);
   zlib_counts.bytes += room - stream->avail_out;
   return result;
 }
 
 int inflateEnd(z_streamp stream) {
   --zlib_counts.inflating;
-  return real<decltype(inflateEnd)>("inflateEnd")(stream);
+  static auto* const next = real<decltype(inflateEnd)>("inflateEnd");
+  return next(stream);
 }
 }
