@@ -61,7 +61,7 @@ std::size_t affordable(std::size_t clients) {
 }
 
 ChannelOptions channel_options(LagPolicy policy) {
-  return {.history = {.max_messages = 150, .max_bytes = 256 << 10},
+  return {.history = {.max_messages = 60, .max_bytes = 256 << 10},
           .max_lag = 64 << 10,
           .max_lag_messages = 64,
           .lag_policy = policy,
@@ -142,8 +142,9 @@ int main(int argc, char** argv) {
                   static_cast<unsigned long long>(seen.messages), static_cast<unsigned long long>(seen.raw_messages),
                   static_cast<unsigned long long>(seen.resumes), static_cast<unsigned long long>(seen.gaps),
                   static_cast<unsigned long long>(seen.lost));
-      demand(seen.messages > 0 && seen.raw_messages > 0 && seen.resumes > 0 && seen.gaps > 0, "it was too quiet");
+      demand(seen.messages > 0 && seen.raw_messages > 0 && seen.resumes > 0, "it was too quiet");
     }
+    demand(swarm.seen(0).gaps + swarm.seen(1).gaps > 0, "nobody came too late");
     std::printf("%llu connections, memory %zu MiB, before %zu MiB\n",
                 static_cast<unsigned long long>(swarm.connections()), memory, memory_before);
     demand(memory - std::min(memory, memory_before) <= options.memory, "it takes too much memory");
