@@ -122,3 +122,27 @@ TEST_CASE("an answer that its poller does not take counts as pinned too", "[scen
   }));
   CHECK(server.server.connection_count() == (room == 1 ? 1 : 2));
 }
+
+TEST_CASE("after a skip, requested is the last id sent, though later ones were passed over",
+          "[scenario][WIRE-4][WIRE-7]") {
+  SlowServer server(LagPolicy::skip);
+  SseClient reader(server.port(), "/c");
+  const auto opened = reader.open().id.value();
+  const bool sent = GENERATE(true, false);
+  std::string last = opened;
+  if (sent) {
+    last = server.publish("sent");
+    REQUIRE(reader.next_event().id == last);
+  }
+  // Nobody is sent what has no time to live.
+  server.publisher.publish({.data = "passed over", .time_to_live = 0ms});
+  server.loop.run_on([] {});
+  std::string newest;
+  server.loop.run_on([&] {
+    for (int i = 0; i < 20; ++i) newest = server.publish(std::string(20'000, 'x'));
+  });
+  const auto gap = reader.next_event();
+  CHECK(gap.event == "downlink.gap");
+  CHECK(gap.data == "{\"requested\":\"" + last + "\",\"earliest\":\"" + newest + "\"}");
+  CHECK(reader.next_event().id == newest);
+}

@@ -45,6 +45,8 @@ struct Range {
   Position from = 0;
   /// Where to read on after it.
   Position next = 0;
+  /// Its last message, where it has any: those between it and `next` are passed over.
+  Position last = 0;
   std::size_t bytes = 0;
   std::size_t messages = 0;
   /// Messages at `from` or later were removed before they could be read: nothing was read.
@@ -206,6 +208,7 @@ class EncodedLog {
     if (begin == end) return;
     range.messages += static_cast<std::size_t>(segment->messages(first, last));
     range.bytes += end - begin;
+    range.last = segment->last_message(last);
     range.pieces.push_back({segment, begin, end, first, last});
   }
 

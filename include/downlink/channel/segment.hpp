@@ -75,6 +75,11 @@ class Segment {
     for (Position at = first; at < last; ++at) count -= begin_of(at) == end_of(at);
     return count;
   }
+  /// The last message before `end`; there must be one.
+  Position last_message(Position end) const {
+    while (begin_of(end - 1) == end_of(end - 1)) --end;
+    return end - 1;
+  }
   std::size_t footprint() const { return sizeof(Segment) + sizeof(std::uint32_t) * max_messages_ + capacity_; }
   bool belongs_to(const EncodedUse& use) const { return use_.get() == &use; }
   bool is_copy() const { return !use_; }

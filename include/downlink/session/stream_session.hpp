@@ -69,6 +69,7 @@ class StreamSession : public Subscriber, public Deadline, public SegmentHolder {
     control_ = std::move(head);
     const std::string cursor = channel().cursor_before(entry_.next).to_string();
     ops_.open(control_, {.cursor = begin.gap ? std::string_view{} : cursor, .retry = options_.retry});
+    last_begun_ = entry_.next - 1;
     if (begin.gap) tell_gap(start.cursor);
     resume();
   }
@@ -141,6 +142,7 @@ class StreamSession : public Subscriber, public Deadline, public SegmentHolder {
       shard_.counters().bytes_sent.add(written.bytes);
       if (written.bytes == range.bytes) {
         shard_.counters().messages_sent.add(range.messages);
+        last_begun_ = range.last;
         entry.next = range.next;
         if (range.more) return entry.feed->again(entry);
         if (feed.closed()) end({EndReason::channel_closed, "the channel was closed"});
@@ -289,6 +291,7 @@ class StreamSession : public Subscriber, public Deadline, public SegmentHolder {
     const auto begun = [this](const Piece& piece, Position end) {
       shard_.counters().messages_sent.add(piece.segment->messages(piece.first, end));
       entry_.next = end;
+      if (piece.segment->begin_of(end) > piece.begin) last_begun_ = piece.segment->last_message(end);
     };
     for (const Piece& piece : range.pieces) {
       if (bytes >= piece.size()) {
@@ -336,7 +339,7 @@ class StreamSession : public Subscriber, public Deadline, public SegmentHolder {
       count(channel().counts.skips);
       shard_.counters().skips.add();
     }
-    const std::string last = channel().cursor_before(entry_.next).to_string();
+    const std::string last = channel().id_of(last_begun_).to_string();
     entry_.next = jumped ? channel().resume_earliest() : channel().resume_newest();
     entry_.joined = std::max(entry_.joined, entry_.next);
     tell_gap(last);
@@ -354,6 +357,7 @@ class StreamSession : public Subscriber, public Deadline, public SegmentHolder {
     const auto following = channel().first_live(entry_.next);
     const std::string earliest = following ? following->to_string() : cursor;
     ops_.gap(control_, {requested, cursor, earliest});
+    last_begun_ = entry_.next - 1;
     count_gap();
   }
 
@@ -364,7 +368,8 @@ class StreamSession : public Subscriber, public Deadline, public SegmentHolder {
   const StreamOps& ops_;
   const StreamOptions& options_;
   Entry entry_;
-  SegmentRef partial_;  // the segment of a message that was sent in part
+  Position last_begun_ = 0;  // the last message that the peer has begun to receive, or the position of its cursor
+  SegmentRef partial_;       // the segment of a message that was sent in part
   std::uint32_t partial_begin_ = 0;
   std::uint32_t partial_end_ = 0;
   std::unique_ptr<Hold> hold_;  // while it may be the last to keep its segment
