@@ -8,10 +8,10 @@ namespace {
 
 const std::string host = "Host: localhost\r\n";
 const std::string connection = "Connection: Upgrade\r\n";
-const std::string upgrade = "Upgrade: websocket\r\n";
+const std::string upgrade_line = "Upgrade: websocket\r\n";
 const std::string version = "Sec-WebSocket-Version: 13\r\n";
 const std::string key = "Sec-WebSocket-Key: " + std::string(WebSocketClient::key) + "\r\n";
-const std::string good = host + connection + upgrade + version + key;
+const std::string good = host + connection + upgrade_line + version + key;
 
 std::string get_line(const std::string& headers) { return "GET / HTTP/1.1\r\n" + headers + "\r\n"; }
 
@@ -61,10 +61,10 @@ TEST_CASE("a handshake may be written in any way that HTTP allows", "[conformanc
   opens(echo, get_line("hOST:localhost\r\nCONNECTION:\tupGRADE \r\nupgrade: WebSocket\r\nsec-websocket-version:13\r\n"
                        "SEC-WEBSOCKET-KEY:" +
                        std::string(WebSocketClient::key) + "\t\r\n"));
-  opens(echo, get_line(key + version + upgrade + connection + host));
-  opens(echo, get_line(host + upgrade + version + key + "Connection: keep-alive, Upgrade\r\n"));
-  opens(echo, get_line(host + upgrade + version + key + "Connection: ,, keep-alive ,\tUPGRADE,\r\n"));
-  opens(echo, get_line(host + upgrade + version + key + "Connection: keep-alive\r\nConnection: Upgrade\r\n"));
+  opens(echo, get_line(key + version + upgrade_line + connection + host));
+  opens(echo, get_line(host + upgrade_line + version + key + "Connection: keep-alive, Upgrade\r\n"));
+  opens(echo, get_line(host + upgrade_line + version + key + "Connection: ,, keep-alive ,\tUPGRADE,\r\n"));
+  opens(echo, get_line(host + upgrade_line + version + key + "Connection: keep-alive\r\nConnection: Upgrade\r\n"));
   opens(echo, get_line(host + connection + version + key + "Upgrade: h2c, websocket\r\n"));
   opens(echo, get_line(host + connection + version + key + "Upgrade: h2c\r\nUpgrade: websocket\r\n"));
   opens(echo, get_line(good + "Content-Length: 0\r\n"));
@@ -83,7 +83,7 @@ TEST_CASE("a handshake that comes byte by byte opens", "[conformance][RFC6455-4.
 TEST_CASE("a handshake of another version than 13 is 426, which names the version", "[conformance][RFC6455-4.4]") {
   Echo echo;
   const auto with = [&](const std::string& lines) {
-    const auto answer = refuses(echo, get_line(host + connection + upgrade + key + lines), 426);
+    const auto answer = refuses(echo, get_line(host + connection + upgrade_line + key + lines), 426);
     CHECK(answer.header("Sec-WebSocket-Version") == "13");
     CHECK(answer.lists("Upgrade", "websocket"));
     CHECK(answer.lists("Connection", "Upgrade"));
@@ -99,7 +99,7 @@ TEST_CASE("a handshake of another version than 13 is 426, which names the versio
 TEST_CASE("a key that is not the base64 form of 16 bytes is 400", "[conformance][RFC6455-4.2.1]") {
   Echo echo;
   const auto with = [&](const std::string& lines) {
-    refuses(echo, get_line(host + connection + upgrade + version + lines), 400);
+    refuses(echo, get_line(host + connection + upgrade_line + version + lines), 400);
   };
   with("");
   with("Sec-WebSocket-Key:\r\n");
@@ -119,9 +119,9 @@ TEST_CASE("a key that is not the base64 form of 16 bytes is 400", "[conformance]
 TEST_CASE("what is no handshake of HTTP/1.1 does not open", "[conformance][RFC6455-4.2.1]") {
   Echo echo;
   // Without one of its two words it is a plain request to an endpoint that speaks WebSocket alone.
-  for (const auto& headers : {host + upgrade + version + key, host + connection + version + key,
-                              host + upgrade + version + key + "Connection: close\r\n",
-                              host + upgrade + version + key + "Connection: xUpgrade\r\n",
+  for (const auto& headers : {host + upgrade_line + version + key, host + connection + version + key,
+                              host + upgrade_line + version + key + "Connection: close\r\n",
+                              host + upgrade_line + version + key + "Connection: xUpgrade\r\n",
                               host + connection + version + key + "Upgrade: websockets\r\n",
                               host + connection + version + key + "Upgrade: \"websocket\"\r\n"}) {
     CAPTURE(headers);
@@ -143,8 +143,8 @@ TEST_CASE("what is no handshake of HTTP/1.1 does not open", "[conformance][RFC64
     CHECK(client.read_response(method == "HEAD").status == 400);
     CHECK(client.read_to_end().empty());
   }
-  CHECK(request(echo.port(), "PUT", "/", connection + upgrade + version + key).status == 405);
-  refuses(echo, get_line(connection + upgrade + version + key), 400);
+  CHECK(request(echo.port(), "PUT", "/", connection + upgrade_line + version + key).status == 405);
+  refuses(echo, get_line(connection + upgrade_line + version + key), 400);
   refuses(echo, get_line(good + host), 400);
 }
 
