@@ -286,7 +286,7 @@ TEST_CASE("a signal drains the hub, which then exits with 0", "[examples][hub][w
 
 TEST_CASE("bad options end the hub with 2, a port in use with 1", "[examples][hub][wire-10]") {
   for (const auto& arguments : {std::vector<std::string>{"--nonsense"},
-                                {"--deflate"},
+                                {"--compress"},
                                 {"--threads", "0"},
                                 {"--transports", "carrier-pigeon"},
                                 {"--history"}}) {

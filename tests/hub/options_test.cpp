@@ -190,7 +190,7 @@ TEST_CASE("help goes to stdout and ends with 0, whatever else was given", "[hub]
 }
 
 TEST_CASE("what is no option is refused by its name", "[hub][options][wire-10]") {
-  CHECK(contains(refused({"--deflate"}), "unknown option --deflate"));
+  CHECK(contains(refused({"--compress"}), "unknown option --compress"));
   CHECK(contains(refused({"--prot", "80"}), "unknown option --prot"));
   CHECK(contains(refused({"-p"}), "unknown option -p"));
   CHECK(contains(refused({"8080"}), "unexpected argument 8080"));
