@@ -469,6 +469,10 @@ class ConnectionOver final : public Connection {
   void await(Broken handler) override { stream_.async_ready(Ready::error, std::move(handler)); }
   void end_output() override { stream_.end_output(); }
   void close_stream(bool reset) override { stream_.close(reset); }
+  std::chrono::milliseconds unacknowledged() const override {
+    if constexpr (requires { stream_.unacknowledged(); }) return stream_.unacknowledged();
+    return {};
+  }
   bool is_lent() const override { return static_cast<bool>(give_back_); }
   void give_back(std::string unread) override {
     std::exchange(give_back_, {})(error_code{}, std::move(stream_), std::move(unread));

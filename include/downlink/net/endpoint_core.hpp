@@ -69,7 +69,9 @@ struct EndpointCore {
     if (options.default_wait > options.max_wait) options.default_wait = options.max_wait;
     if (options.max_message == 0) throw std::invalid_argument("EndpointOptions: max_message must be above zero");
     options.limits.max_body = options.max_message;
-    if (!options.socket.user_timeout) options.socket.user_timeout = options.stream.heartbeat * 3 / 2;
+    if (!options.socket.user_timeout) {
+      options.socket.user_timeout = std::max(2 * options.stream.heartbeat, options.stream.write_timeout);
+    }
     options.stream.max_peer_queue = std::max(options.stream.max_peer_queue, options.max_message + (64 << 10));
   }
 

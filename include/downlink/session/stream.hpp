@@ -47,6 +47,8 @@ enum class Ready : unsigned char { read, write, error };
 /// - `committed()` is how many of the bytes last offered must be finished, with the same bytes, before any others: 0
 /// for
 ///   a plain socket, the submitted range for TLS.
+/// - `unacknowledged()`, if there is one, is how long the other end's system has acknowledged nothing while sent bytes
+///   wait for it: a peer that is there but does not read acknowledges all the same.
 /// - `remote_address()` is the other end's IP address, or empty. `end_output()` half-closes; `close()` closes at once,
 /// with a reset if `reset` is set.
 template <class S>
@@ -65,8 +67,8 @@ concept Stream = std::movable<S> &&
 struct SocketLimits {
   /// Bytes that may wait unsent in the kernel.
   std::size_t unsent_bytes = std::size_t{128} << 10;
-  /// How long sent bytes may stay unacknowledged before the connection is given up; zero leaves the system's own. By
-  /// default one and a half of a stream's heartbeats: a peer that can't be reached is then gone within three.
+  /// How long sent bytes may stay unacknowledged, or the peer take none, before the system gives the connection up;
+  /// zero leaves the system's own. By default two of a stream's heartbeats, or the write timeout where that is longer.
   std::optional<std::chrono::milliseconds> user_timeout = {};
 };
 
@@ -118,6 +120,15 @@ class SocketStream {
   }
 
   std::size_t committed() const { return 0; }
+
+#if defined(__linux__)
+  std::chrono::milliseconds unacknowledged() const {
+    tcp_info info{};
+    socklen_t size = sizeof info;
+    const int failed = ::getsockopt(const_cast<Socket&>(socket_).native_handle(), IPPROTO_TCP, TCP_INFO, &info, &size);
+    return std::chrono::milliseconds(failed || info.tcpi_unacked == 0 ? 0 : info.tcpi_last_ack_recv);
+  }
+#endif
 
   void end_output() {
     error_code ignored;

@@ -36,6 +36,8 @@ class Carrier {
   virtual IoResult try_write(std::span<const net::const_buffer> buffers) = 0;
   /// Calls `writable` of the session once the peer takes bytes again.
   virtual void await_writable() = 0;
+  /// How long the peer's system has acknowledged nothing of what was sent; zero where that is not known.
+  virtual std::chrono::milliseconds unacknowledged() const { return {}; }
   /// The session's last byte has been sent: close in an orderly way. The session outlives the call.
   virtual void session_done(EndReason reason) = 0;
   /// The connection is broken or timed out: reset it. The session outlives the call.
@@ -166,6 +168,9 @@ class StreamSession : public Subscriber, public Deadline, public SegmentHolder {
 
   void expired() override {
     const TimePoint now = shard_.update_now();
+    // This comes at least once in a heartbeat: a peer that can't be reached is gone within three.
+    const std::chrono::milliseconds unreachable = std::max(options_.heartbeat * 3 / 2, shortest_silence);
+    if (carrier_.unacknowledged() >= unreachable) return broken(EndReason::timed_out);
     if (!blocked_) return keep_alive(now);
     const auto stuck = std::chrono::duration_cast<std::chrono::milliseconds>(now - last_sent_);
     if (stuck >= options_.write_timeout) {
@@ -362,6 +367,7 @@ class StreamSession : public Subscriber, public Deadline, public SegmentHolder {
   }
 
   static constexpr std::uint32_t copied_at_most = 1024;
+  static constexpr std::chrono::milliseconds shortest_silence{500};  // systems put acknowledgements off by up to 200 ms
 
   Carrier& carrier_;
   Shard& shard_;
