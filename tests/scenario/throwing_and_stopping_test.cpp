@@ -133,11 +133,15 @@ TEST_CASE("a fallback that throws, at once or before it gives its awaitable, is 
 TEST_CASE("what is published through a closed channel is an error from inside every handler too",
           "[scenario][DESIGN-4]") {
   std::atomic<int> refused = 0;
+  std::atomic<bool> came = false;
   ServedAll served;
   const auto publish = [&] {
     if (served.publisher.publish({.data = "late"}).error() == make_error_code(errc::channel_closed)) ++refused;
   };
-  served.server.on_subscribe([&](const Peer&) { publish(); });
+  served.server.on_subscribe([&](const Peer&) {
+    publish();  // before the close
+    came = true;
+  });
   served.server.on_unsubscribe([&](const Peer&, EndReason) { publish(); });
   served.server.on_message("/c", [&](Peer, Inbound) -> net::awaitable<Reply> {
     publish();
@@ -152,6 +156,7 @@ TEST_CASE("what is published through a closed channel is an error from inside ev
   served.start();
   SseClient open_before(served.port(), "/c");
   open_before.open();
+  REQUIRE(eventually([&] { return came.load(); }));
   served.channel.close();
   CHECK(open_before.ends());
   CHECK(served.post("x").body == "done");
