@@ -11,17 +11,6 @@
 
 using namespace downlink::testing;
 
-namespace {
-
-std::string words(std::size_t size) {
-  std::string text;
-  for (int i = 0; text.size() < size; ++i) text += "word " + std::to_string(i * i % 977) + ", ";
-  text.resize(size);
-  return text;
-}
-
-}  // namespace
-
 TEST_CASE("echo compresses where it is told to and the client offers it", "[deflate][echo][wire-10]") {
   ExampleProgram plain("echo", {"--port", "0"});
   CHECK_FALSE(WebSocketClient(plain.port(), "/", "Sec-WebSocket-Extensions: permessage-deflate\r\n")

@@ -40,13 +40,6 @@ std::uint16_t closes_with(const DeflateEcho& echo, const std::string& bytes) {
   return client.closes().close_code();
 }
 
-std::string words(std::size_t size) {
-  std::string text;
-  for (int i = 0; text.size() < size; ++i) text += "word " + std::to_string(i * i % 977) + ", ";
-  text.resize(size);
-  return text;
-}
-
 }  // namespace
 
 TEST_CASE("the handshake says what was agreed on", "[deflate][RFC7692-5][wire-5]") {

@@ -479,34 +479,6 @@ TEST_CASE("run returns when nothing is left to do", "[scenario][DESIGN-3.1]") {
   }
 }
 
-TEST_CASE("a server may be destroyed before, after or without its loop running", "[scenario][DESIGN-3.9]") {
-  Channel channel;
-  SECTION("the loop never ran") {
-    net::io_context io;
-    Server<Sse> server{io};
-    server.route("/c", channel);
-    server.start();
-  }
-  SECTION("the loop goes first, with connections open") {
-    auto io = std::make_unique<net::io_context>();
-    Server<LongPolling, Sse> server{*io};
-    server.route("/c", channel);
-    server.start();
-    Connection poll(server.port());
-    poll.send(request_text("GET", "/c?wait=60", "Accept: application/json\r\n"));
-    Connection stream(server.port());
-    stream.send(request_text("GET", "/c", "Accept: text/event-stream\r\n"));
-    const auto deadline = std::chrono::steady_clock::now() + 5s;
-    while (channel.subscriber_count() < 2 && std::chrono::steady_clock::now() < deadline) io->run_one_for(100ms);
-    REQUIRE(channel.subscriber_count() == 2);
-    io.reset();
-    CHECK(channel.subscriber_count() == 0);
-    CHECK(Publisher(channel).publish({.data = "1"}));
-    CHECK(poll.closed_by_peer());
-    CHECK(stream.closed_by_peer());
-  }
-}
-
 TEST_CASE("what is set up wrongly throws with a sentence", "[scenario][DESIGN-3.10]") {
   net::io_context io;
   Channel channel;

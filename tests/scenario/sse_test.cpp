@@ -35,8 +35,6 @@ struct SseServer {
   Server<Sse> server;
 };
 
-std::string last_event_id(const std::string& id) { return "Last-Event-ID: " + id + "\r\n"; }
-
 }  // namespace
 
 TEST_CASE("an event stream has the headers that browsers and proxies need", "[scenario][WIRE-4]") {
@@ -68,7 +66,7 @@ TEST_CASE("the first bytes come at once: retry, a comment, and the opening with 
   // A client that lost the stream before its first message resumes from there.
   client.connection().reset();
   const auto next = s.publish({.data = "after"});
-  SseClient again(s.server.port(), "/c", last_event_id(*open.id));
+  SseClient again(s.server.port(), "/c", cursor_header(*open.id));
   CHECK(again.open().id == last);
   CHECK(again.next_event().id == next);
 }
@@ -110,7 +108,7 @@ TEST_CASE("a cursor that the log can't serve opens without an id, then tells of 
   const std::string cursor = lost == "evicted"   ? ids[0]
                              : lost == "unknown" ? std::string("not.ours_1")
                                                  : ids[4].substr(0, ids[4].find('-')) + "-99";
-  SseClient client(port, "/c", last_event_id(cursor));
+  SseClient client(port, "/c", cursor_header(cursor));
   const auto open = client.open();
   CHECK_FALSE(open.id);
   CHECK(open.raw == "event: downlink.open\ndata: \n\n");
@@ -121,14 +119,14 @@ TEST_CASE("a cursor that the log can't serve opens without an id, then tells of 
   CHECK(client.next_event().id == ids[3]);
   CHECK(client.next_event().id == ids[4]);
 
-  SseClient exact(port, "/c", last_event_id(ids[2]));
+  SseClient exact(port, "/c", cursor_header(ids[2]));
   CHECK(exact.open().id == ids[2]);
   CHECK(exact.next_event().id == ids[3]);
 }
 
 TEST_CASE("with a gap and nothing retained, earliest is the cursor", "[scenario][WIRE-4]") {
   SseServer s;
-  SseClient client(s.start(), "/c", last_event_id("other-3"));
+  SseClient client(s.start(), "/c", cursor_header("other-3"));
   CHECK_FALSE(client.open().id);
   const auto gap = client.next_event();
   CHECK(gap.event == "downlink.gap");
@@ -154,7 +152,7 @@ TEST_CASE("a stream starts where the request says", "[scenario][WIRE-1]") {
   CHECK(first("/c?history=1") == ids[3]);
   CHECK(first("/c?history=99") == ids[0]);
   CHECK(first("/c?cursor=" + ids[0] + "&history=1") == ids[1]);
-  CHECK(first("/c?cursor=" + ids[0], last_event_id(ids[2])) == ids[3]);
+  CHECK(first("/c?cursor=" + ids[0], cursor_header(ids[2])) == ids[3]);
   CHECK(first("/c?cursor=" + ids[2], "Last-Event-ID: \r\n") == ids[3]);
   SseClient latest(port, "/c?cursor=latest");
   CHECK(latest.open().id == ids[3]);

@@ -12,6 +12,14 @@
 
 namespace downlink::testing {
 
+/// Text that compresses well, but not to nothing.
+inline std::string words(std::size_t size) {
+  std::string text;
+  for (int i = 0; text.size() < size; ++i) text += "word " + std::to_string(i * i % 977) + ", ";
+  text.resize(size);
+  return text;
+}
+
 /// Compresses as a client does (RFC 7692 §7.2.1). With `final`, in blocks of which the last one has BFINAL set.
 inline std::string deflated(std::string_view text, bool final = false) {
   z_stream stream{};
