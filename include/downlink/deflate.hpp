@@ -6,10 +6,13 @@
 #include <array>
 #include <bit>
 #include <cstddef>
+#include <cstdint>
 #include <limits>
+#include <memory>
 #include <new>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include <downlink/net/endpoint.hpp>
 #include <downlink/wire/permessage_deflate.hpp>
@@ -69,78 +72,84 @@ struct Deflated {
   }
 };
 
-/// Calls `take` with what a compressed message holds, piece by piece (RFC 7692 §7.2.2), until it returns false. True
-/// when all of it was taken, and was whole: nothing is made of one that ends within a block.
-template <class Take>
-bool inflate_pieces(std::string_view payload, Take&& take) {
-  struct Stream : z_stream {
-    Stream() : z_stream{} {
-      if (inflateInit2(this, -15) != Z_OK) throw std::bad_alloc();
-    }
-    ~Stream() { inflateEnd(this); }
-  } stream;
-  bool ended = false;
-  const auto feed = [&](std::string_view bytes, int flush) {
-    std::array<char, std::size_t{16} << 10> room;
-    stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(bytes.data()));
-    stream.avail_in = static_cast<uInt>(bytes.size());
-    do {
-      stream.next_out = reinterpret_cast<Bytef*>(room.data());
-      stream.avail_out = static_cast<uInt>(room.size());
-      const int result = inflate(&stream, flush);
-      const std::size_t made = room.size() - stream.avail_out;
-      if (made > 0 && !take(std::string_view{room.data(), made})) return false;
-      ended = result == Z_STREAM_END;
-      if (!ended && result != Z_OK && (result != Z_BUF_ERROR || stream.avail_in > 0)) return false;
-      // Behind a final block another may begin with the next byte (§7.2.3.4).
-      if (ended && stream.avail_in > 0 && inflateReset(&stream) != Z_OK) return false;
-    } while (stream.avail_in > 0 || (!ended && stream.avail_out == 0));
-    return true;
-  };
-  // The last block lacks its last 4 bytes (§7.2.1), unless it was final or there is none: some leave out the byte that
-  // stands for an empty block there.
-  if (payload.empty()) return true;
-  if (payload.size() > std::numeric_limits<uInt>::max() || !feed(payload, Z_SYNC_FLUSH)) return false;
-  constexpr int at_block_end = 128;
-  return ended || (feed({"\x00\x00\xFF\xFF", 4}, Z_BLOCK) && (stream.data_type & at_block_end) != 0);
-}
+/// Inflates one message (RFC 7692 §7.2.2). Fails it with 1009 past `max_message`, with 1007 where it does not inflate
+/// or its text is not UTF-8. The memory it takes is that of the message, at most `max_message`, and less than 64 KiB.
+class MessageInflater final : public wire::Inflater {
+ public:
+  explicit MessageInflater(std::size_t max_message) : max_message_(max_message) {
+    if (inflateInit2(&stream_, -15) != Z_OK) throw std::bad_alloc();
+  }
+  MessageInflater(const MessageInflater&) = delete;
+  MessageInflater& operator=(const MessageInflater&) = delete;
+  ~MessageInflater() override { inflateEnd(&stream_); }
 
-/// What a compressed message turns out to be: a message, with `data` for its payload, or an error: 1009 past
-/// `max_message`, 1007 where it does not inflate or its text is not UTF-8, as soon as a piece shows it. The memory it
-/// takes besides `data` is less than 64 KiB. A long message is inflated twice: first to learn its size.
-inline wire::WebSocketEvent inflate_message(const wire::WebSocketEvent& message, std::size_t max_message,
-                                            std::string& data) {
-  using Kind = wire::WebSocketEvent::Kind;
-  wire::WebSocketEvent found{.kind = Kind::error, .code = 1007, .reason = "the message does not inflate"};
-  wire::Utf8Validator utf8;
-  std::size_t size = 0;
-  const bool whole = inflate_pieces(message.payload, [&](std::string_view piece) {
-    if (piece.size() > max_message - size) {
-      found = {.kind = Kind::error, .code = 1009, .reason = "the message is too big"};
-      return false;
-    }
-    if (!message.binary && !utf8.consume(piece)) {
-      found.reason = "text is not UTF-8";
-      return false;
-    }
-    if (size == 0) data = piece;
-    size += piece.size();
-    return true;
-  });
-  if (!whole) return found;
-  if (!message.binary && !utf8.complete()) {
-    found.reason = "text is not UTF-8";
-    return found;
+  wire::WebSocketEvent take(const wire::WebSocketEvent& piece, std::string& data) override {
+    using Kind = wire::WebSocketEvent::Kind;
+    const auto fault = feed(piece.payload, Z_SYNC_FLUSH, piece.binary, data);
+    if (fault.kind == Kind::error) return fault;
+    if (piece.kind == Kind::part) return piece;
+    if (!is_whole(piece.binary, data)) return does_not_inflate();
+    if (!utf8_.complete()) return not_utf8();
+    if (data.size() < data.capacity() / 2) data.shrink_to_fit();
+    return {.kind = Kind::message, .payload = data, .binary = piece.binary};
   }
-  if (size > data.size()) {
-    data = {};
-    data.reserve(size);
-    inflate_pieces(message.payload, [&](std::string_view piece) {
-      data += piece;
-      return true;
-    });
+
+ private:
+  static wire::WebSocketEvent error(std::uint16_t code, std::string_view reason) {
+    return {.kind = wire::WebSocketEvent::Kind::error, .code = code, .reason = reason};
   }
-  return {.kind = Kind::message, .payload = data, .binary = message.binary};
+  static wire::WebSocketEvent does_not_inflate() { return error(1007, "the message does not inflate"); }
+  static wire::WebSocketEvent not_utf8() { return error(1007, "text is not UTF-8"); }
+
+  wire::WebSocketEvent feed(std::string_view bytes, int flush, bool binary, std::string& data) {
+    if (bytes.empty()) return {};
+    if (bytes.size() > std::numeric_limits<uInt>::max()) return does_not_inflate();
+    // Behind a final block another may begin with the next byte (§7.2.3.4).
+    if (std::exchange(ended_, false) && inflateReset(&stream_) != Z_OK) return does_not_inflate();
+    begun_ = true;
+    std::array<char, std::size_t{16} << 10> room;
+    stream_.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(bytes.data()));
+    stream_.avail_in = static_cast<uInt>(bytes.size());
+    do {
+      stream_.next_out = reinterpret_cast<Bytef*>(room.data());
+      stream_.avail_out = static_cast<uInt>(room.size());
+      const int result = inflate(&stream_, flush);
+      const std::string_view made{room.data(), room.size() - stream_.avail_out};
+      if (made.size() > max_message_ - data.size()) return error(1009, "the message is too big");
+      if (!binary && !utf8_.consume(made)) return not_utf8();
+      append(data, made);
+      ended_ = result == Z_STREAM_END;
+      if (!ended_ && result != Z_OK && (result != Z_BUF_ERROR || stream_.avail_in > 0)) return does_not_inflate();
+      if (ended_ && stream_.avail_in > 0 && inflateReset(&stream_) != Z_OK) return does_not_inflate();
+    } while (stream_.avail_in > 0 || (!ended_ && stream_.avail_out == 0));
+    return {};
+  }
+
+  // The last block lacks its last 4 bytes (§7.2.1), unless it was final or there is none: some leave out the byte that
+  // stands for an empty block there. Nothing is made of a message that ends within a block.
+  bool is_whole(bool binary, std::string& data) {
+    if (!begun_ || ended_) return true;
+    constexpr int at_block_end = 128;
+    return feed({"\x00\x00\xFF\xFF", 4}, Z_BLOCK, binary, data).kind != wire::WebSocketEvent::Kind::error &&
+           (stream_.data_type & at_block_end) != 0;
+  }
+
+  // A long message gets room for the longest at once: only what is written to takes memory, and growing step by step
+  // would take half as much again.
+  void append(std::string& data, std::string_view made) const {
+    if (data.size() + made.size() > std::max(data.capacity(), std::size_t{64} << 10)) data.reserve(max_message_);
+    data += made;
+  }
+
+  const std::size_t max_message_;
+  z_stream stream_{};
+  wire::Utf8Validator utf8_;
+  bool begun_ = false;
+  bool ended_ = false;
+};
+
+inline std::unique_ptr<wire::Inflater> make_message_inflater(std::size_t max_message) {
+  return std::make_unique<MessageInflater>(max_message);
 }
 
 template <class F, int window_bits>
@@ -150,7 +159,7 @@ constexpr StreamOps make_deflated_ops() {
   ops.limits = {.bytes = std::size_t{32} << 10,
                 .messages = 256};  // what is encoded at once is a few milliseconds' work
   ops.reply = &Deflated<F, window_bits>::encode;
-  ops.inflate = &inflate_message;
+  ops.make_inflater = &make_message_inflater;
   return ops;
 }
 

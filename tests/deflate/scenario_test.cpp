@@ -174,6 +174,10 @@ TEST_CASE("a bad compressed message closes with the code that says why", "[defla
   CHECK(closes_with(echo, deflated_frame(ws_text, "\xFF\xFF\xFF\xFF")) == 1007);
   CHECK(closes_with(echo, deflated_frame(ws_binary, payload.substr(0, 50))) == 1007);
   CHECK(closes_with(echo, deflated_frame(ws_text, deflated("\xC3("))) == 1007);
+  // With what shows it, not at the frame's or the message's end.
+  const auto bad = deflated_frame(ws_text, deflated("\xC3(" + words(5000)), false);
+  CHECK(closes_with(echo, bad) == 1007);
+  CHECK(closes_with(echo, bad.substr(0, 1000)) == 1007);
   CHECK(closes_with(echo, deflated_frame(ws_text, deflated(std::string(100'001, 'x')))) == 1009);
   CHECK(closes_with(echo, deflated_frame(ws_binary, std::string(112'565, 'x'))) == 1009);  // already as sent
   // Nothing that comes behind such a message is looked at.

@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "fuzz/fuzz.hpp"
-#include "support/websocket_client.hpp"
+#include "support/deflate.hpp"
 
 using namespace downlink;
 using namespace downlink::fuzz;
@@ -59,13 +59,15 @@ std::string compress(std::string_view text, unsigned choice) {
   return out;
 }
 
-wire::WebSocketEvent message(std::string_view payload, bool binary) {
-  return {.kind = Kind::message, .payload = payload, .binary = binary, .compressed = true};
-}
-
 void inflating(std::string_view payload, bool binary, std::size_t limit) {
   std::string data;
-  const auto found = detail::inflate_message(message(payload, binary), limit, data);
+  const auto found = testing::inflate_message(payload, binary, limit, data);
+  for (const std::size_t piece : {1u, 13u}) {
+    std::string again;
+    const auto same = testing::inflate_message(payload, binary, limit, again, piece);
+    check(same.kind == found.kind && same.code == found.code, "another outcome in pieces");
+    check(found.kind != Kind::message || again == data, "something else in pieces");
+  }
   check(data.capacity() <= std::max<std::size_t>(limit * 2, std::size_t{64} << 10), "it takes too much memory");
   const auto plain = plain_inflate(payload, 15, limit + 1);
   if (found.kind == Kind::message) {
@@ -81,10 +83,11 @@ void inflating(std::string_view payload, bool binary, std::size_t limit) {
 void valid_message(std::string_view text, bool binary, unsigned choice) {
   const auto payload = compress(text, choice);
   std::string data;
-  const auto found = detail::inflate_message(message(payload, binary), text.size(), data);
+  const auto found = testing::inflate_message(payload, binary, text.size(), data);
   check(found.kind == Kind::message && found.payload == text, "a valid message is refused, or changed");
   if (text.empty()) return;
-  const auto over = detail::inflate_message(message(payload, binary), text.size() - 1, data);
+  data.clear();
+  const auto over = testing::inflate_message(payload, binary, text.size() - 1, data);
   check(over.kind == Kind::error && over.code == 1009, "a message over the limit is taken");
 }
 

@@ -37,6 +37,7 @@ Read read(std::string bytes, std::size_t limit, bool rsv1, Cutter cutter) {
   Read read{};
   std::span<char> left(bytes);
   bool over = false;
+  std::string parts;
   while (!left.empty()) {
     // Pieces of their own, so that a view that outlives its piece is found.
     const auto size = cutter.piece(left.size());
@@ -48,8 +49,15 @@ Read read(std::string bytes, std::size_t limit, bool rsv1, Cutter cutter) {
       if (event.kind == Kind::none) break;
       check(!over, "something comes after the end");
       over = event.kind == Kind::close || event.kind == Kind::error;
-      read.events.push_back({event.kind, std::string(event.payload), event.binary, event.compressed, event.code,
-                             std::string(event.reason)});
+      if (event.kind == Kind::part) {
+        check(event.compressed && !event.payload.empty(), "a part of a message that is not compressed, or of nothing");
+        parts += event.payload;
+        continue;
+      }
+      const bool ends_parts = event.kind == Kind::message && event.compressed;
+      const auto before = ends_parts ? std::exchange(parts, {}) : std::string();
+      read.events.push_back({event.kind, before + std::string(event.payload), event.binary, event.compressed,
+                             event.code, std::string(event.reason)});
     }
     check(input.empty(), "bytes were left");
   }
@@ -104,6 +112,7 @@ std::vector<Event> plain_reading(std::string_view bytes) {
 void judge(const Event& event, std::size_t limit, bool rsv1) {
   switch (event.kind) {
     case Kind::none:
+    case Kind::part:
       return;
     case Kind::message: {
       // What is compressed may be a little larger than what it holds.

@@ -8,6 +8,8 @@
 #include <string>
 #include <string_view>
 
+#include <downlink/deflate.hpp>
+
 #include "support/websocket_client.hpp"
 
 namespace downlink::testing {
@@ -58,6 +60,21 @@ inline std::string inflated(std::string_view payload, int window_bits = 15) {
   inflateEnd(&stream);
   if (!whole) throw std::runtime_error("a message does not inflate");
   return out;
+}
+
+/// What a message comes to that arrives compressed, cut into pieces of that size. What it holds is in `data`.
+inline wire::WebSocketEvent inflate_message(std::string_view payload, bool binary, std::size_t max_message,
+                                            std::string& data, std::size_t piece = std::string_view::npos) {
+  using Kind = wire::WebSocketEvent::Kind;
+  const auto inflater = downlink::detail::make_message_inflater(max_message);
+  while (true) {
+    const auto bytes = payload.substr(0, piece);
+    payload.remove_prefix(bytes.size());
+    const auto kind = payload.empty() ? Kind::message : Kind::part;
+    const auto found = inflater->take({.kind = kind, .payload = bytes, .binary = binary, .compressed = true}, data);
+    if (found.kind != Kind::part) return found;
+    if (kind != Kind::part) throw std::logic_error("the message's end is taken for a part");
+  }
 }
 
 /// A client for whom the server compresses: it inflates with the window that was agreed on.

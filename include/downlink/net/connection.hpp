@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <functional>
 #include <memory>
@@ -42,10 +43,10 @@ class ConnectionRef {
 
 /// One client's connection: it reads requests, finds out what serves them, and writes what answers them; or it carries
 /// a stream. Plain code: the stream underneath is its derived class's. Lives on its shard.
-class Connection : public ShardMember, public Deadline, public Carrier, public PeerState::Link, public SegmentHolder {
+class Connection : public Carrier, public ShardMember {
  public:
-  Connection(std::shared_ptr<EndpointCore> core, std::shared_ptr<Shard> shard)
-      : core_(std::move(core)), shard_(std::move(shard)) {}
+  /// `shard` is one of the endpoint's.
+  Connection(std::shared_ptr<EndpointCore> core, Shard& shard) : Carrier(shard), core_(std::move(core)) {}
   virtual ~Connection() = default;
 
   /// How a transport of this type serves a request. An endpoint names only those of its own transports, so that a
@@ -63,7 +64,7 @@ class Connection : public ShardMember, public Deadline, public Carrier, public P
 
   /// Begins to serve, with what was read of the connection before. From any thread.
   void start_on_shard(std::string bytes) {
-    shard_->dispatch(
+    shard().dispatch(
         [self = ConnectionRef(this), bytes = std::move(bytes)]() mutable { self->start(std::move(bytes)); });
   }
 
@@ -71,12 +72,12 @@ class Connection : public ShardMember, public Deadline, public Carrier, public P
   void start(std::string bytes) {
     http_ = std::make_unique<Http>(*this, core_->options.limits);
     http_->unread = std::move(bytes);
-    shard_->counters().accepted.add();
+    shard().counters().accepted.add();
     add_reference();  // dropped when it is closed
-    shard_->add(*this);
+    shard().add(*this);
     enter_endpoint();
     const bool turned_away = admission_ == Admission::Verdict::turned_away;
-    if (turned_away || shard_->stopped() || core_->stopped.load()) return close(true);
+    if (turned_away || shard().stopped() || core_->stopped.load()) return close(true);
     wait_for(core_->options.head_timeout);
     pump();
     if (rests_while_draining()) return close(false);
@@ -110,18 +111,29 @@ class Connection : public ShardMember, public Deadline, public Carrier, public P
   /// The readable operation's handler; its memory is in the connection.
   struct Readable {
     ConnectionRef connection;
-    using allocator_type = StorageAllocator<void, 192>;
+    using allocator_type = StorageAllocator<void, 88>;
     allocator_type get_allocator() const noexcept { return allocator_type(connection->read_storage_); }
     void operator()(error_code) {
-      auto& shard = *connection->shard_;
+      auto& shard = connection->shard();
       shard.enter([self = std::move(connection)] { self->readable(); });
+    }
+  };
+  /// The same where the bytes are read with it, which saves the system call that waiting for them costs.
+  struct Received {
+    ConnectionRef connection;
+    OperationStorage<160>& storage;
+    using allocator_type = StorageAllocator<void, 160>;
+    allocator_type get_allocator() const noexcept { return allocator_type(storage); }
+    void operator()(error_code error, std::size_t bytes) {
+      auto& shard = connection->shard();
+      shard.enter([self = std::move(connection), error, bytes] { self->read(error, bytes); });
     }
   };
   /// For a held poll that has sent all that it may ahead: it is only watched.
   struct Broken {
     ConnectionRef connection;
     void operator()(error_code) {
-      auto& shard = *connection->shard_;
+      auto& shard = connection->shard();
       shard.enter([self = std::move(connection)] {
         self->watching_ = false;
         if (self->state_ == State::held) self->close(true);
@@ -131,15 +143,17 @@ class Connection : public ShardMember, public Deadline, public Carrier, public P
   struct Writable {
     ConnectionRef connection;
     void operator()(error_code) {
-      auto& shard = *connection->shard_;
+      auto& shard = connection->shard();
       shard.enter([self = std::move(connection)] { self->now_writable(); });
     }
   };
 
-  Counters& counters() const { return shard_->counters(); }
+  Counters& counters() const { return shard().counters(); }
 
   virtual IoResult read_some(net::mutable_buffer buffer) = 0;
   virtual void await(Readable handler) = 0;
+  /// False where the stream has nothing but waiting.
+  virtual bool read_into(net::mutable_buffer buffer, Received handler) = 0;
   virtual void await(Writable handler) = 0;
   virtual void await(Broken handler) = 0;
   virtual void end_output() = 0;
@@ -167,6 +181,15 @@ class Connection : public ShardMember, public Deadline, public Carrier, public P
 
   /// What only a connection between streams needs: gone while one is open.
   struct Http {
+    /// The answer, while it waits for a peer that takes no bytes.
+    struct AnswerHold final : Hold {
+      explicit AnswerHold(Connection& who) : connection(who) {}
+      void let_go(const EncodedUse& use) override {
+        if (connection.http_->outgoing.holds(use)) connection.close(true);
+      }
+      Connection& connection;
+    };
+
     Http(Connection& owner, const RequestLimits& limits) : parser(limits), hold(owner) {}
 
     wire::RequestParser parser;
@@ -180,8 +203,24 @@ class Connection : public ShardMember, public Deadline, public Carrier, public P
     StartRequest start;
     std::string applied_wait;  // for Preference-Applied
     Outgoing outgoing;
-    Hold hold;  // while the answer waits for a peer that takes no bytes
+    AnswerHold hold;
     bool close_after = false;
+    OperationStorage<160> read_storage;
+    std::array<char, 1024> read_buffer;
+  };
+
+  /// When the connection has waited long enough, for whatever its state waits for. Most streams need none.
+  struct Timeout final : Deadline {
+    explicit Timeout(Connection& who) : connection(who) {}
+    void expired() override { connection.expired(); }
+    Connection& connection;
+  };
+
+  /// What a peer is held to; made only where the endpoint limits it.
+  struct Limited {
+    AddressKey address = no_address;
+    RateMeter messages;
+    RateMeter bytes;
   };
 
   // Life and input (connection.hpp).
@@ -190,8 +229,13 @@ class Connection : public ShardMember, public Deadline, public Carrier, public P
     if (references_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
   }
 
-  void wait_for(std::chrono::milliseconds wait) { shard_->set(*this, wait); }
-  void stop_waiting() { static_cast<Deadline*>(this)->unlink(); }
+  void wait_for(std::chrono::milliseconds wait) {
+    if (!timeout_) timeout_ = std::make_unique<Timeout>(*this);
+    shard().set(*timeout_, wait);
+  }
+  void stop_waiting() {
+    if (timeout_) timeout_->unlink();
+  }
 
   void await_readable() {
     if (state_ == State::held && !watching_ && !wants_input()) {
@@ -200,6 +244,10 @@ class Connection : public ShardMember, public Deadline, public Carrier, public P
     }
     if (reading_ || !wants_input()) return;
     reading_ = true;
+    if (http_ && !is_lent()) {
+      // One that is lent out goes back with all that was not asked for: it is only waited for.
+      if (read_into(net::buffer(http_->read_buffer), {ConnectionRef(this), http_->read_storage})) return;
+    }
     await(Readable{ConnectionRef(this)});
   }
 
@@ -223,13 +271,25 @@ class Connection : public ShardMember, public Deadline, public Carrier, public P
   void readable() {
     reading_ = false;
     if (state_ == State::closed) return;
-    shard_->update_now();
-    const net::mutable_buffer buffer = shard_->read_buffer();
-    const IoResult result = read_some(buffer);
+    const net::mutable_buffer buffer = shard().read_buffer();
+    take(read_some(buffer), static_cast<char*>(buffer.data()));
+  }
+
+  void read(error_code error, std::size_t bytes) {
+    reading_ = false;
+    if (state_ == State::closed) return;
+    // Where a stream was opened meanwhile, this was kept for it.
+    const auto http = state_ == State::streaming ? std::move(http_) : nullptr;
+    using enum IoResult::State;
+    take({!error ? moved : error == net::error::eof ? end : broken, bytes}, (http ? http : http_)->read_buffer.data());
+  }
+
+  void take(const IoResult& result, char* bytes) {
+    shard().update_now();
     switch (result.state) {
       case IoResult::State::moved:
         counters().bytes_received.add(result.bytes);
-        received({static_cast<char*>(buffer.data()), result.bytes});
+        received({bytes, result.bytes});
         break;
       case IoResult::State::would_block:
         break;
@@ -285,14 +345,14 @@ class Connection : public ShardMember, public Deadline, public Carrier, public P
 
   void now_writable() {
     if (state_ == State::closed) return;
-    shard_->update_now();
+    shard().update_now();
     if (state_ == State::responding) return flush_response();
     if (!session_) return;
     session_->writable();
     await_readable();
   }
 
-  void expired() override {
+  void expired() {
     switch (state_) {
       case State::head:
         if (!http_->parser.started()) return close(false);
@@ -351,7 +411,7 @@ class Connection : public ShardMember, public Deadline, public Carrier, public P
   // Drops the reference that an open connection has to itself. Whoever called is still using the connection, unless the
   // loop is going, when nothing can be posted any more.
   void drop_later() {
-    if (!shard_->gone()) shard_->post([self = ConnectionRef(this)] {});
+    if (!shard().gone()) shard().post([self = ConnectionRef(this)] {});
     drop_reference();
   }
 
@@ -365,6 +425,7 @@ class Connection : public ShardMember, public Deadline, public Carrier, public P
   void refuse(int status, std::string_view detail, bool close = false, std::string headers = {});
   void respond(int status, std::string_view headers, std::string body);
   void send_response();
+  IoResult write_outgoing();
   void flush_response();
   void response_done();
   std::string response_head(int status, std::string_view headers);
@@ -374,14 +435,15 @@ class Connection : public ShardMember, public Deadline, public Carrier, public P
   void leave_endpoint();
   Negotiated negotiated() const;
   void refuse_over_limit(std::string_view detail);
-  std::chrono::nanoseconds count_inbound(RateMeter& meter, std::size_t units, std::size_t rate);
+  std::chrono::nanoseconds count_inbound(RateMeter Limited::*meter, std::size_t units, std::size_t rate);
   std::chrono::nanoseconds count_inbound_bytes(std::size_t bytes);
   std::chrono::nanoseconds count_inbound_message();
 
   // Reading a channel (connection_reading.hpp).
   void read_channel();
   void poll(const TransportOps& transport);
-  void answer_poll(const Range& range, bool gap);
+  void answer_held(FormFeed::Sendable& sendable, bool gap);
+  void answer_poll(const Range& range, bool gap, std::string* answer = nullptr);
   void open_stream(const TransportOps& transport);
   void open_websocket(const TransportOps& transport);
   void start_stream(std::string head, std::unique_ptr<StreamSession> session);
@@ -389,9 +451,9 @@ class Connection : public ShardMember, public Deadline, public Carrier, public P
   void subscriber_came();
   bool subscriber_left();
 
-  void let_go(const EncodedUse& use) override {
-    if (http_->outgoing.holds(use)) close(true);
-  }
+  const StreamOptions& stream_options() const override { return core_->options.stream; }
+  std::size_t max_message() const override { return core_->options.max_message; }
+  void message_came(std::string data, bool binary) override;
   void await_writable() override { await(Writable{ConnectionRef(this)}); }
   void session_done(EndReason reason) override;
   void session_broken(EndReason reason) override;
@@ -417,7 +479,6 @@ class Connection : public ShardMember, public Deadline, public Carrier, public P
   void close_peer(bool too_slow) override;
 
   std::shared_ptr<EndpointCore> core_;
-  std::shared_ptr<Shard> shard_;
   std::unique_ptr<Http> http_;
   std::unique_ptr<StreamSession> session_;
   std::shared_ptr<PeerState> peer_;
@@ -437,10 +498,9 @@ class Connection : public ShardMember, public Deadline, public Carrier, public P
   bool watching_ = false;
   bool input_over_ = false;  // and what waits is still being sent
   std::size_t stray_ = 0;
-  AddressKey address_ = no_address;
-  RateMeter messages_meter_;
-  RateMeter bytes_meter_;
-  OperationStorage<192> read_storage_;
+  std::unique_ptr<Timeout> timeout_;
+  std::unique_ptr<Limited> limited_;
+  OperationStorage<88> read_storage_;
 };
 
 inline ConnectionRef::ConnectionRef(Connection* connection) : connection_(connection) {
@@ -456,8 +516,11 @@ class ConnectionOver final : public Connection {
  public:
   using GiveBack = std::function<void(error_code, S, std::string)>;
 
-  ConnectionOver(std::shared_ptr<EndpointCore> core, std::shared_ptr<Shard> shard, S stream, GiveBack give_back = {})
-      : Connection(std::move(core), std::move(shard)), stream_(std::move(stream)), give_back_(std::move(give_back)) {}
+  ConnectionOver(std::shared_ptr<EndpointCore> core, Shard& shard, S stream)
+      : Connection(std::move(core), shard), stream_(std::move(stream)) {}
+
+  /// Where the socket goes back to; to be set before it is started.
+  void lend(GiveBack give_back) { give_back_ = std::make_unique<GiveBack>(std::move(give_back)); }
 
   S& stream() { return stream_; }
 
@@ -465,6 +528,13 @@ class ConnectionOver final : public Connection {
   IoResult try_write(std::span<const net::const_buffer> buffers) override { return stream_.try_write(buffers); }
   IoResult read_some(net::mutable_buffer buffer) override { return stream_.try_read(buffer); }
   void await(Readable handler) override { stream_.async_ready(Ready::read, std::move(handler)); }
+  bool read_into(net::mutable_buffer buffer, Received handler) override {
+    if constexpr (requires { stream_.async_read(buffer, std::move(handler)); }) {
+      stream_.async_read(buffer, std::move(handler));
+      return true;
+    }
+    return false;
+  }
   void await(Writable handler) override { stream_.async_ready(Ready::write, std::move(handler)); }
   void await(Broken handler) override { stream_.async_ready(Ready::error, std::move(handler)); }
   void end_output() override { stream_.end_output(); }
@@ -473,15 +543,15 @@ class ConnectionOver final : public Connection {
     if constexpr (requires { stream_.unacknowledged(); }) return stream_.unacknowledged();
     return {};
   }
-  bool is_lent() const override { return static_cast<bool>(give_back_); }
+  bool is_lent() const override { return give_back_ != nullptr; }
   void give_back(std::string unread) override {
-    std::exchange(give_back_, {})(error_code{}, std::move(stream_), std::move(unread));
+    (*std::exchange(give_back_, {}))(error_code{}, std::move(stream_), std::move(unread));
   }
   std::string remote_address() override { return stream_.remote_address(); }
 
  private:
   S stream_;
-  GiveBack give_back_;
+  std::unique_ptr<GiveBack> give_back_;
 };
 
 }  // namespace downlink::detail

@@ -11,9 +11,9 @@ namespace downlink::detail {
 template <class Never>
 void Connection::authorize() {
   if (core_->stopped.load()) return close(true);
-  core_->authorizer(application_executor(shard_), http_->head,
+  core_->authorizer(application_executor(shard()), http_->head,
                     [self = ConnectionRef(this)](const std::exception_ptr& error, Decision decision) {
-                      self->shard_->dispatch([self, error, decision = std::move(decision)] {
+                      self->shard().dispatch([self, error, decision = std::move(decision)] {
                         if (self->state_ != State::deciding) return;
                         if (error) {
                           self->handler_failed(error);
@@ -43,9 +43,9 @@ inline void Connection::decided(Decision decision) {
 template <class Never>
 void Connection::answer_fallback() {
   if (core_->stopped.load()) return close(true);
-  core_->fallback(application_executor(shard_), HttpRequest{http_->head, std::move(http_->parser.body())},
+  core_->fallback(application_executor(shard()), HttpRequest{http_->head, std::move(http_->parser.body())},
                   [self = ConnectionRef(this)](const std::exception_ptr& error, HttpResponse response) {
-                    self->shard_->dispatch([self, error, response = std::move(response)]() mutable {
+                    self->shard().dispatch([self, error, response = std::move(response)]() mutable {
                       if (self->state_ != State::handling) return;
                       if (error) {
                         self->handler_failed(error);
@@ -77,9 +77,9 @@ void Connection::take_post() {
   if (core_->stopped.load()) return close(true);
   counters().messages_received.add();
   make_peer(TransportKind::short_polling, false);
-  http.found.route->inbound(application_executor(shard_), Peer(peer_), std::move(inbound),
+  http.found.route->inbound(application_executor(shard()), Peer(peer_), std::move(inbound),
                             [self = ConnectionRef(this)](const std::exception_ptr& error, Reply reply) {
-                              self->shard_->dispatch([self, error, reply = std::move(reply)] {
+                              self->shard().dispatch([self, error, reply = std::move(reply)] {
                                 if (self->state_ == State::handling) self->post_taken(error, reply);
                               });
                             });
@@ -151,9 +151,9 @@ void Connection::take_message(std::string data, bool binary) {
   if (count_inbound_message().count() > 0) return session_->end({EndReason::refused, "too many messages a second"});
   in_handler_ = true;
   route_->inbound(
-      application_executor(shard_), Peer(peer_), Inbound{std::move(data), binary, {}, false},
+      application_executor(shard()), Peer(peer_), Inbound{std::move(data), binary, {}, false},
       [self = ConnectionRef(this)](const std::exception_ptr& error, Reply reply) {
-        self->shard_->dispatch([self, error, reply = std::move(reply)] { self->message_taken(error, reply); });
+        self->shard().dispatch([self, error, reply = std::move(reply)] { self->message_taken(error, reply); });
       });
   if (in_handler_) session_->pause();
 }
@@ -174,7 +174,7 @@ inline void Connection::message_taken(const std::exception_ptr& error, const Rep
 }
 
 inline void Connection::send_to_peer(Message message, std::shared_ptr<PeerState> state) {
-  shard_->post([self = ConnectionRef(this), message = std::move(message), state = std::move(state)] {
+  shard().post([self = ConnectionRef(this), message = std::move(message), state = std::move(state)] {
     state->waiting.fetch_sub(message.data.size());
     if (self->state_ != State::streaming) return;
     if (!self->session_->reply({{}, message.event, message.data, message.binary})) self->cut_peer();
@@ -182,7 +182,7 @@ inline void Connection::send_to_peer(Message message, std::shared_ptr<PeerState>
 }
 
 inline void Connection::close_peer(bool too_slow) {
-  shard_->post([self = ConnectionRef(this), too_slow] {
+  shard().post([self = ConnectionRef(this), too_slow] {
     if (self->state_ == State::streaming) {
       self->session_->end(too_slow ? Ending{EndReason::too_slow, "replies are not taken"}
                                    : Ending{EndReason::refused, "closed by the server"});

@@ -8,16 +8,20 @@ namespace downlink::detail {
 
 // Counts the connection; the verdict stands for as long as it lives.
 inline void Connection::enter_endpoint() {
-  auto& core = *core_;
-  core.connections.fetch_add(1);
-  if (core.options.max_connections_per_address > 0) address_ = address_key(remote_address());
-  admission_ = core.admission.enter(address_);
+  const auto& options = core_->options;
+  core_->connections.fetch_add(1);
+  const auto& rate = options.inbound_rate;
+  if (options.max_connections_per_address > 0 || rate.messages_per_second > 0 || rate.bytes_per_second > 0) {
+    limited_ = std::make_unique<Limited>();
+  }
+  if (options.max_connections_per_address > 0) limited_->address = address_key(remote_address());
+  admission_ = core_->admission.enter(limited_ ? limited_->address : no_address);
 }
 
 inline void Connection::leave_endpoint() {
-  core_->admission.leave(address_, admission_);
+  core_->admission.leave(limited_ ? limited_->address : no_address, admission_);
   core_->connections.fetch_sub(1);
-  shard_->remove(*this);
+  shard().remove(*this);
 }
 
 inline Negotiated Connection::negotiated() const {
@@ -44,15 +48,16 @@ inline void Connection::refuse_over_limit(std::string_view detail) {
 }
 
 // How long until the peer may send again; zero when it may now, and then what it sent is counted.
-inline std::chrono::nanoseconds Connection::count_inbound(RateMeter& meter, std::size_t units, std::size_t rate) {
+inline std::chrono::nanoseconds Connection::count_inbound(RateMeter Limited::*meter, std::size_t units,
+                                                          std::size_t rate) {
   if (rate == 0) return {};
-  return meter.take(shard_->now(), units, rate, core_->options.inbound_rate.burst);
+  return ((*limited_).*meter).take(shard().now(), units, rate, core_->options.inbound_rate.burst);
 }
 inline std::chrono::nanoseconds Connection::count_inbound_bytes(std::size_t bytes) {
-  return count_inbound(bytes_meter_, bytes, core_->options.inbound_rate.bytes_per_second);
+  return count_inbound(&Limited::bytes, bytes, core_->options.inbound_rate.bytes_per_second);
 }
 inline std::chrono::nanoseconds Connection::count_inbound_message() {
-  return count_inbound(messages_meter_, 1, core_->options.inbound_rate.messages_per_second);
+  return count_inbound(&Limited::messages, 1, core_->options.inbound_rate.messages_per_second);
 }
 
 }  // namespace downlink::detail

@@ -7,6 +7,9 @@
 
 namespace downlink::detail {
 
+/// Messages of a poll's answer that are copied into one piece with its head.
+inline constexpr std::size_t most_joined = std::size_t{16} << 10;
+
 inline void Connection::read_channel() {
   auto& http = *http_;
   const auto& core = *core_;
@@ -44,10 +47,11 @@ inline void Connection::poll(const TransportOps& transport) {
   if (wait.count() > 0 && http.head.method() == "GET" && !core_->draining.load()) {
     state_ = State::held;
     subscriber_came();
-    http.held.emplace(
-        this, [](void* self, const Range& range, bool gap) { static_cast<Connection*>(self)->answer_poll(range, gap); },
-        *shard_);
-    if (http.held->start(shard_->feed(state), http.start, start, wait)) return;
+    const auto answer = [](void* self, FormFeed::Sendable& sendable, bool gap) {
+      static_cast<Connection*>(self)->answer_held(sendable, gap);
+    };
+    http.held.emplace(this, answer, shard());
+    if (http.held->start(shard().feed(state), http.start, start, wait)) return;
     http.held.reset();
     subscriber_left();
     return refuse_over_limit("the channel has too many subscribers");
@@ -62,7 +66,25 @@ inline void Connection::poll(const TransportOps& transport) {
   answer_poll(range, begin.gap);
 }
 
-inline void Connection::answer_poll(const Range& range, bool gap) {
+// Whoever waited at the same place is answered with the same bytes, but for what its own request asks for.
+inline void Connection::answer_held(FormFeed::Sendable& sendable, bool gap) {
+  auto& http = *http_;
+  const bool usual = !gap && sendable.range.messages > 0 && sendable.range.bytes <= most_joined && !http.close_after &&
+                     !core_->draining.load(std::memory_order_relaxed) && http.head.minor_version() > 0 &&
+                     http.applied_wait.empty() && http.origin == OriginVerdict::none;
+  const std::string& date = shard().http_date();
+  if (usual && !sendable.answer.empty() && sendable.date == date) {
+    subscriber_left();
+    counters().served[kind_].add();
+    counters().messages_sent.add(sendable.range.messages);
+    http.outgoing.before = sendable.answer;
+    return send_response();
+  }
+  if (usual) sendable.date = date;
+  answer_poll(sendable.range, gap, usual ? &sendable.answer : nullptr);
+}
+
+inline void Connection::answer_poll(const Range& range, bool gap, std::string* answer) {
   auto& http = *http_;
   auto& state = *ChannelAccess::state(*http.channel);
   subscriber_left();
@@ -77,6 +99,7 @@ inline void Connection::answer_poll(const Range& range, bool gap) {
                                  ? http.start.cursor
                                  : state.cursor_before(range.next).to_string();
   std::string headers;
+  headers.reserve(256);
   wire::append_header(headers, "ETag", '"' + cursor + '"');
   headers += "Cache-Control: no-cache, no-store\r\n";
   if (!http.applied_wait.empty()) {
@@ -88,7 +111,9 @@ inline void Connection::answer_poll(const Range& range, bool gap) {
     return send_response();
   }
 
-  std::string prefix = "{\"cursor\":\"" + cursor + "\",";
+  std::string prefix;
+  prefix.reserve(128);
+  prefix += "{\"cursor\":\"" + cursor + "\",";
   if (gap) prefix += "\"gap\":true,";
   if (range.more) prefix += "\"more\":true,";
   prefix += "\"messages\":[";
@@ -100,10 +125,14 @@ inline void Connection::answer_poll(const Range& range, bool gap) {
   http.outgoing.before = response_head(200, headers);
   if (http.head.method() != "HEAD") {
     counters().messages_sent.add(range.messages);
-    http.outgoing.before += prefix;
-    http.outgoing.pieces = range.pieces;
-    if (!http.outgoing.pieces.empty()) ++http.outgoing.pieces.front().begin;
-    http.outgoing.after = suffix;
+    auto& out = http.outgoing;
+    out.before += prefix;
+    out.pieces = range.pieces;
+    if (!out.pieces.empty()) ++out.pieces.front().begin;
+    out.after = suffix;
+    // Little is sent in one piece, which costs less than several.
+    if (range.bytes <= most_joined) out.join();
+    if (answer) *answer = out.before;
   }
   send_response();
 }
@@ -122,7 +151,7 @@ inline void Connection::open_stream(const TransportOps& transport) {
   const bool keeps = !http.close_after && ops.chunked;
   std::string head;
   wire::append_status_line(head, 200);
-  wire::append_header(head, "Date", wire::http_date(std::chrono::system_clock::now()));
+  wire::append_header(head, "Date", shard().http_date());
   head += headers;
   append_cors_headers(head, http.head, core_->options.cors, http.origin);
   head += "\r\n";
@@ -132,7 +161,7 @@ inline void Connection::open_stream(const TransportOps& transport) {
     return send_response();
   }
   if (core_->calls.make_peer) (this->*core_->calls.make_peer)(transport.kind, true);
-  start_stream(std::move(head), std::make_unique<StreamSession>(*this, *shard_, ops, core_->options.stream));
+  start_stream(std::move(head), std::make_unique<StreamSession>(*this, ops));
 }
 
 inline void Connection::open_websocket(const TransportOps& transport) {
@@ -152,7 +181,7 @@ inline void Connection::open_websocket(const TransportOps& transport) {
   const StreamOps& ops = core_->calls.deflate ? core_->calls.deflate(request, plain, extensions) : plain;
   std::string head;
   wire::append_status_line(head, 101);
-  wire::append_header(head, "Date", wire::http_date(std::chrono::system_clock::now()));
+  wire::append_header(head, "Date", shard().http_date());
   head += "Upgrade: websocket\r\nConnection: Upgrade\r\n";
   wire::append_header(head, "Sec-WebSocket-Accept", wire::websocket_accept(key));
   if (ops.tells_gaps) wire::append_header(head, "Sec-WebSocket-Protocol", WebSocket::subprotocol);
@@ -160,37 +189,35 @@ inline void Connection::open_websocket(const TransportOps& transport) {
   append_cors_headers(head, request, core_->options.cors, http.origin);
   head += "\r\n";
   if (core_->calls.make_peer) (this->*core_->calls.make_peer)(TransportKind::websocket, true);
-  start_stream(std::move(head), std::make_unique<WebSocketSession>(
-                                    *this, *shard_, ops, core_->options.stream,
-                                    [](Carrier& carrier, std::string data, bool binary) {
-                                      auto& connection = static_cast<Connection&>(carrier);
-                                      const auto take = connection.core_->calls.take_message;
-                                      if (take) return (connection.*take)(std::move(data), binary);
-                                      connection.session_->end({EndReason::refused, "no messages are taken"});
-                                    },
-                                    core_->options.max_message));
+  start_stream(std::move(head), std::make_unique<WebSocketSession>(*this, ops));
+}
+
+inline void Connection::message_came(std::string data, bool binary) {
+  if (core_->calls.take_message) return (this->*core_->calls.take_message)(std::move(data), binary);
+  session_->end({EndReason::refused, "no messages are taken"});
 }
 
 inline void Connection::start_stream(std::string head, std::unique_ptr<StreamSession> session) {
   auto& request = *http_;
   const Route& route = *request.found.route;
   const auto begin =
-      session->join(shard_->feed(ChannelAccess::state(*request.channel)), request.start, route.options.start);
+      session->join(shard().feed(ChannelAccess::state(*request.channel)), request.start, route.options.start);
   if (!begin) {
     cut_peer();
     peer_.reset();
     return refuse_over_limit("the channel has too many subscribers");
   }
-  // From here on the request and its parser are not needed any more.
-  const auto http = std::move(http_);
+  // From here on the request and its parser are not needed any more, but where a read into its buffer is under way.
+  const auto http = reading_ ? nullptr : std::move(http_);
   state_ = State::streaming;
   session_ = std::move(session);
   route_ = &route;
-  if (http->decision.expires_after) wait_for(*http->decision.expires_after);
+  timeout_.reset();
+  if (request.decision.expires_after) wait_for(*request.decision.expires_after);
   counters().served[kind_].add();
-  if (http->start.kind == StartRequest::Kind::cursor) counters().resumes.add();
+  if (request.start.kind == StartRequest::Kind::cursor) counters().resumes.add();
   subscriber_came();
-  session_->open(std::move(head), *begin, http->start);
+  session_->open(std::move(head), *begin, request.start);
   if (state_ != State::streaming) return;
   subscribed_ = true;
   if (core_->on_subscribe && peer_ && !core_->stopped.load()) {
@@ -202,7 +229,7 @@ inline void Connection::start_stream(std::string head, std::unique_ptr<StreamSes
     }
   }
   if (core_->draining.load(std::memory_order_relaxed)) drain({});
-  if (!http->unread.empty() && state_ == State::streaming) received(http->unread);
+  if (!request.unread.empty() && state_ == State::streaming) received(request.unread);
 }
 
 inline void Connection::left(EndReason reason) {

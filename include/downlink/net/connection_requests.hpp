@@ -22,7 +22,7 @@ inline void Connection::pump() {
         break;
       case wire::RequestParser::State::head_complete:
         if (state_ == State::head) {
-          http_->head = parser.head();
+          http_->head = parser.take_head();
           state_ = State::deciding;
           head_came();
         }
@@ -124,7 +124,7 @@ inline std::string Connection::response_head(int status, std::string_view header
   std::string out;
   out.reserve(384);
   wire::append_status_line(out, status);
-  wire::append_header(out, "Date", wire::http_date(std::chrono::system_clock::now()));
+  wire::append_header(out, "Date", shard().http_date());
   if (http_->close_after) {
     wire::append_header(out, "Connection", "close");
   } else if (http_->head.minor_version() == 0) {
@@ -158,8 +158,8 @@ inline void Connection::refuse(int status, std::string_view detail, bool close, 
   std::string headers;
   if (!http.close_after && http.head.minor_version() == 0) wire::append_header(headers, "Connection", "keep-alive");
   append_cors_headers(headers, http.head, core_->options.cors, http.origin);
-  wire::append_problem(http.outgoing.before, refusal, wire::http_date(std::chrono::system_clock::now()), headers,
-                       http.head.method() == "HEAD", !http.close_after);
+  wire::append_problem(http.outgoing.before, refusal, shard().http_date(), headers, http.head.method() == "HEAD",
+                       !http.close_after);
   send_response();
 }
 
@@ -168,14 +168,23 @@ inline void Connection::send_response() {
   flush_response();
 }
 
+inline IoResult Connection::write_outgoing() {
+  const auto& outgoing = http_->outgoing;
+  if (outgoing.before.size() == outgoing.size()) {
+    const net::const_buffer buffer(outgoing.before.data() + outgoing.sent, outgoing.before.size() - outgoing.sent);
+    return try_write({&buffer, 1});
+  }
+  std::array<net::const_buffer, 64> room;
+  return try_write(outgoing.rest(room));
+}
+
 inline void Connection::flush_response() {
   auto& outgoing = http_->outgoing;
   while (outgoing.sent < outgoing.size()) {
-    std::array<net::const_buffer, 64> room;
-    const IoResult written = try_write(outgoing.rest(room));
+    const IoResult written = write_outgoing();
     if (written.state == IoResult::State::would_block) {
       wait_for(core_->options.stream.write_timeout);
-      if (!outgoing.pieces.empty()) shard_->pin(http_->hold);
+      if (!outgoing.pieces.empty()) shard().pin(http_->hold);
       return await_writable();
     }
     if (written.state != IoResult::State::moved) return close(true);

@@ -222,7 +222,9 @@ class EndpointBase {
     const auto& shard = core_->shards[index];
     SocketStream stream{SocketStream::Socket(shard->executor(), net::generic::stream_protocol(family, 0), native)};
     stream.configure(core_->options.socket);
-    ConnectionRef connection(new ConnectionOver<SocketStream>(core_, shard, std::move(stream), std::move(give_back)));
+    auto* over = new ConnectionOver<SocketStream>(core_, *shard, std::move(stream));
+    const ConnectionRef connection(over);
+    if (give_back) over->lend(std::move(give_back));
     connection->start_on_shard(std::move(read));
   }
 

@@ -29,6 +29,7 @@ class Listener final : public ShardMember, public Deadline, public std::enable_s
     if (!error && options.reuse_port) acceptor_->set_option(ReusePort(true), error);
 #endif
     if (!error) acceptor_->bind(endpoint, error);
+    if (!error) SocketStream::limit(*acceptor_, core_->options.socket);
     if (!error) acceptor_->listen(options.backlog, error);
     if (error) {
       const std::string host = address.is_v6() ? '[' + options.address + ']' : options.address;
@@ -113,8 +114,8 @@ class Listener final : public ShardMember, public Deadline, public std::enable_s
       }
       stream.emplace(std::move(moved));
     }
-    stream->configure(core_->options.socket);
-    return ConnectionRef(new ConnectionOver<SocketStream>(core_, std::move(target), *std::move(stream)));
+    stream->configure_accepted(core_->options.socket);
+    return ConnectionRef(new ConnectionOver<SocketStream>(core_, *target, *std::move(stream)));
   }
 
   void accepted(error_code error, const ConnectionRef& connection) {

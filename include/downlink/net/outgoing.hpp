@@ -25,6 +25,15 @@ struct Outgoing {
     return sum;
   }
 
+  /// Copies everything into one piece.
+  void join() {
+    before.reserve(size());
+    for (const Piece& piece : pieces) before.append(piece.data(), piece.size());
+    before += after;
+    pieces.clear();
+    after.clear();
+  }
+
   bool holds(const EncodedUse& use) const { return !pieces.empty() && pieces.front().segment->belongs_to(use); }
 
   /// Buffers for what is still to be sent, as far as there is room for them.

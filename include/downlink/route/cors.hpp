@@ -46,7 +46,7 @@ inline std::optional<std::string> normalized_origin(std::string_view origin) {
   const auto colon = text.find("://");
   if (colon == text.npos || colon == 0) return std::nullopt;
   if (!std::all_of(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(colon),
-                   [](char c) { return wire::detail::is_alphanumeric(c) || c == '+' || c == '-' || c == '.'; })) {
+                   [](char c) { return wire::detail::alphanumerics.has(c) || c == '+' || c == '-' || c == '.'; })) {
     return std::nullopt;
   }
   const std::string_view authority = std::string_view{text}.substr(colon + 3);

@@ -6,11 +6,13 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <utility>
 
 #include <downlink/asio.hpp>
 #include <downlink/channel/channel_state.hpp>
 #include <downlink/session/list.hpp>
+#include <downlink/session/timer_wheel.hpp>
 
 namespace downlink::detail {
 
@@ -18,8 +20,9 @@ class Feed;
 class FormFeed;
 class Entry;
 
-/// Whoever stands behind a cursor. Both calls come on the shard and may do anything, its own destruction included.
-class Subscriber {
+/// Whoever stands behind a cursor, and has a deadline: a heartbeat, or the end of a wait. The calls come on the shard
+/// and may do anything, its own destruction included.
+class Subscriber : public Deadline {
  public:
   /// There may be something to send: send it, and put the entry where it belongs (`FormFeed::again`, `stall`).
   virtual void advance(Entry& entry) = 0;
@@ -75,12 +78,21 @@ class FormFeed {
   Feed& owner() const { return owner_; }
   Form form() const { return form_; }
 
-  /// What follows `next`, as of the last wake-up or later, with the buffers that send it.
+  /// A range with the buffers that send it.
   struct Sendable {
-    const Range* range;
+    Range range;
     std::span<const net::const_buffer> buffers;
+    /// Whether sending it brings its receiver up to date, with nothing else to do.
+    bool plain = false;
+    /// What polls that wait for it are answered, once one has been: mostly the same bytes for all. `date` is when.
+    std::string answer = {};
+    std::string date = {};
   };
-  inline Sendable range(Position next);
+  /// What follows `next`, as of the last wake-up or later; valid until the next call.
+  Sendable& range(Position next) {
+    if (memo_from_ != next) read(next);
+    return memo_;
+  }
 
   /// Visit the entry again in this round; wait without visiting it; visit it in the next round.
   inline void again(Entry& entry);
@@ -94,15 +106,18 @@ class FormFeed {
   friend class Feed;
 
   // With every wake-up, so that nobody is sent less than what was published before it.
-  void forget_range() { memo_fresh_ = false; }
+  void forget_range() { memo_from_ = nowhere; }
+  inline void read(Position next);
+
+  static constexpr Position nowhere = ~Position{0};
 
   Feed& owner_;
   std::unique_ptr<FormFeed> next_;  // the feed's next form
   const Form form_;
   const ReadLimits limits_;
-  Range memo_;
+  Position memo_from_ = nowhere;
+  Sendable memo_;
   std::array<net::const_buffer, ReadLimits::most_pieces> buffers_;
-  bool memo_fresh_ = false;
   List<Entry> idle_;      // have everything as of their last visit
   List<Entry> todo_;      // to be visited in this round
   List<Entry> stalled_;   // wait for their peers to take bytes
@@ -197,14 +212,14 @@ class Feed final : public ListNode, public Waker {
   bool closed_ = false;
 };
 
-inline FormFeed::Sendable FormFeed::range(Position next) {
-  if (!memo_fresh_ || memo_.from != next) {
-    owner_.channel()->read(form_, next, limits_, memo_);
-    memo_fresh_ = true;
-    std::size_t count = 0;
-    for (const Piece& piece : memo_.pieces) buffers_[count++] = net::const_buffer(piece.data(), piece.size());
-  }
-  return {&memo_, std::span(buffers_).first(memo_.pieces.size())};
+inline void FormFeed::read(Position next) {
+  owner_.channel()->read(form_, next, limits_, memo_.range);
+  memo_.answer.clear();
+  std::size_t count = 0;
+  for (const Piece& piece : memo_.range.pieces) buffers_[count++] = net::const_buffer(piece.data(), piece.size());
+  memo_.buffers = std::span(buffers_).first(count);
+  memo_.plain = !memo_.range.lost && count > 0 && !memo_.range.more && !owner_.closed();
+  memo_from_ = next;
 }
 
 inline void FormFeed::again(Entry& entry) {
@@ -240,8 +255,8 @@ inline void Entry::part() {
 }
 
 inline bool Entry::past_lag() const {
-  const Position counted = next > joined ? next : joined + 1;
-  return counted < feed->owner().floor();
+  const Position floor = feed->owner().floor();
+  return next < floor && joined + 1 < floor;
 }
 
 inline Entry::~Entry() { leave(); }

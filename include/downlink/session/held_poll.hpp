@@ -10,10 +10,10 @@
 namespace downlink::detail {
 
 /// A poll that waits for its first messages, for the end of its wait, or for its peer to go. It counts as a subscriber.
-class HeldPoll final : public Subscriber, public Deadline {
+class HeldPoll final : public Subscriber {
  public:
   /// There is an answer: messages, a gap, or nothing because the wait is over. The poll is done and may be destroyed.
-  using Answer = void (*)(void* owner, const Range& range, bool gap);
+  using Answer = void (*)(void* owner, FormFeed::Sendable& sendable, bool gap);
 
   HeldPoll(void* owner, Answer call, Shard& shard) : owner_(owner), answer_(call), shard_(shard), entry_(*this) {}
 
@@ -36,21 +36,20 @@ class HeldPoll final : public Subscriber, public Deadline {
   /// The server is going, or the wait is over: answers with what there is.
   void answer() {
     if (answered_) return;
-    auto sendable = entry_.feed->range(entry_.next);
-    while (sendable.range->lost) {
+    while (entry_.feed->range(entry_.next).range.lost) {
       gap_ = true;
       entry_.next = channel()->resume_earliest();
-      sendable = entry_.feed->range(entry_.next);
     }
-    give(sendable);
+    give(entry_.feed->range(entry_.next));
   }
 
   void advance(Entry&) override {
     if (answered_) return;
-    const auto sendable = entry_.feed->range(entry_.next);
-    if (sendable.range->lost) return answer();
-    if (sendable.range->pieces.empty() && !entry_.feed->owner().closed()) {
-      entry_.next = sendable.range->next;
+    auto& sendable = entry_.feed->range(entry_.next);
+    const Range& range = sendable.range;
+    if (range.lost) return answer();
+    if (range.pieces.empty() && !entry_.feed->owner().closed()) {
+      entry_.next = range.next;
       return;
     }
     give(sendable);
@@ -59,11 +58,11 @@ class HeldPoll final : public Subscriber, public Deadline {
   void expired() override { answer(); }
 
  private:
-  void give(const FormFeed::Sendable& sendable) {
+  void give(FormFeed::Sendable& sendable) {
     answered_ = true;
-    static_cast<Deadline*>(this)->unlink();
+    unlink();
     entry_.leave();
-    answer_(owner_, *sendable.range, gap_);  // which may destroy this
+    answer_(owner_, sendable, gap_);  // which may destroy this
   }
 
   void* owner_;

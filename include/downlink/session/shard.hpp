@@ -9,6 +9,7 @@
 #include <mutex>
 #include <optional>
 #include <random>
+#include <string>
 #include <thread>
 #include <unordered_map>
 #include <utility>
@@ -19,6 +20,7 @@
 #include <downlink/session/counters.hpp>
 #include <downlink/session/feed.hpp>
 #include <downlink/session/timer_wheel.hpp>
+#include <downlink/wire/response.hpp>
 
 namespace downlink::detail {
 
@@ -37,7 +39,7 @@ class OperationStorage {
   }
 
  private:
-  alignas(std::max_align_t) std::byte bytes_[Size];
+  alignas(std::uint64_t) std::byte bytes_[Size];
   std::atomic<bool> in_use_{false};
 };
 
@@ -55,7 +57,10 @@ class StorageAllocator {
   template <class U>
   StorageAllocator(const StorageAllocator<U, Size>& other) : storage_(other.storage_) {}
 
-  T* allocate(std::size_t count) { return static_cast<T*>(storage_->allocate(sizeof(T) * count)); }
+  T* allocate(std::size_t count) {
+    static_assert(alignof(T) <= alignof(std::uint64_t));
+    return static_cast<T*>(storage_->allocate(sizeof(T) * count));
+  }
   void deallocate(T* pointer, std::size_t) { storage_->deallocate(pointer); }
 
   template <class U>
@@ -83,20 +88,15 @@ class ShardMember : public ListNode {
   ~ShardMember() = default;
 };
 
-/// Who holds segments of encoded logs for a peer that takes no bytes.
-class SegmentHolder {
+/// Segments of encoded logs that are held for a peer that takes no bytes, in their shard's list; what is not in the
+/// list holds nothing that counts.
+class Hold : public ListNode {
  public:
   /// Too much of these encodings is held: whoever holds some resets its connection.
   virtual void let_go(const EncodedUse& use) = 0;
 
  protected:
-  ~SegmentHolder() = default;
-};
-
-/// A holder's place in its shard's list; one that is not in the list holds nothing that counts.
-struct Hold final : ListNode {
-  explicit Hold(SegmentHolder& who) : holder(who) {}
-  SegmentHolder& holder;
+  ~Hold() = default;
 };
 
 /// One serialised part of a server: an `io_context` that one thread runs, or a strand of it, and the sessions bound to
@@ -132,9 +132,10 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
     schedule();
   }
   /// The same, but at once when called on the shard, or when the shard is free and called from its loop.
-  void dispatch(Task task) {
-    if (!executor_.running_in_this_thread()) return post(std::move(task));
-    enter(std::move(task));
+  template <class Function>
+  void dispatch(Function&& function) {
+    if (!executor_.running_in_this_thread()) return post(std::forward<Function>(function));
+    enter(std::forward<Function>(function));
   }
   /// For completion handlers, which the loop calls on one of its threads: goes on on the shard, at once when it is
   /// free.
@@ -148,6 +149,13 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
   /// The time, as of the last turn of this shard.
   TimePoint now() const { return now_; }
   TimePoint update_now() { return now_ = std::chrono::steady_clock::now(); }
+
+  /// The value of `Date` for a response, made once a second.
+  const std::string& http_date() {
+    const auto now = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
+    if (std::exchange(date_of_, now) != now) date_ = wire::http_date(now);
+    return date_;
+  }
 
   void set(Deadline& deadline, std::chrono::milliseconds interval) {
     arm(wheel_.set(deadline, update_now(), interval));
@@ -359,7 +367,7 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
     while (!waiting.empty()) {
       Hold& hold = waiting.front();
       holds_.push_back(hold);
-      if (channel.pins_too_much()) hold.holder.let_go(channel.encoded_use());
+      if (channel.pins_too_much()) hold.let_go(channel.encoded_use());
     }
   }
 
@@ -442,6 +450,8 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
   std::atomic<bool> gone_{false};
   std::atomic<bool> stopped_{false};
   bool in_turn_ = false;
+  std::chrono::sys_seconds date_of_{};
+  std::string date_;
   Counters counters_;
   std::array<char, std::size_t{64} << 10> read_buffer_;
 };
@@ -470,9 +480,9 @@ class ShardExecutor {
 
 /// The executor for application code that is to run on this shard. A template, because executors are slow to compile.
 template <class S>
-net::any_io_executor application_executor(const std::shared_ptr<S>& shard) {
-  if (shard->one_thread()) return net::any_io_executor(shard->executor());
-  return net::any_io_executor(ShardExecutor(shard));
+net::any_io_executor application_executor(S& shard) {
+  if (shard.one_thread()) return net::any_io_executor(shard.executor());
+  return net::any_io_executor(ShardExecutor(shard.shared_from_this()));
 }
 
 }  // namespace downlink::detail

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include <downlink/session/feed.hpp>
+#include <downlink/session/peer.hpp>
 #include <downlink/session/shard.hpp>
 #include <downlink/session/stream.hpp>
 #include <downlink/transport/transport.hpp>
@@ -31,8 +32,13 @@ struct StreamOptions {
 namespace detail {
 
 /// The connection as a session sees it.
-class Carrier {
+class Carrier : public PeerState::Link {
  public:
+  explicit Carrier(Shard& shard) : shard_(shard) {}
+
+  Shard& shard() const { return shard_; }
+  virtual const StreamOptions& stream_options() const = 0;
+
   virtual IoResult try_write(std::span<const net::const_buffer> buffers) = 0;
   /// Calls `writable` of the session once the peer takes bytes again.
   virtual void await_writable() = 0;
@@ -44,17 +50,24 @@ class Carrier {
   virtual void session_broken(EndReason reason) = 0;
   /// It is decided that the session ends, and why: the first of what is told of its end.
   virtual void session_ends(const Ending&) {}
+  /// The peer has sent a message. To take no further one for now, call `pause` of the session.
+  virtual void message_came(std::string data, bool binary) = 0;
+  /// The most bytes that a message of the peer's may have.
+  virtual std::size_t max_message() const = 0;
 
  protected:
   ~Carrier() = default;
+
+ private:
+  Shard& shard_;
 };
 
 /// One subscriber of one channel over a stream: it sends ranges of the encoded log from its cursor on, and between
 /// messages what is meant for this peer alone. It has no queue of messages and takes no memory when its peer is slow.
-class StreamSession : public Subscriber, public Deadline, public SegmentHolder {
+/// Most are idle most of the time: what is needed only while something goes on is allocated then.
+class StreamSession : public Subscriber {
  public:
-  StreamSession(Carrier& carrier, Shard& shard, const StreamOps& ops, const StreamOptions& options)
-      : carrier_(carrier), shard_(shard), ops_(ops), options_(options), entry_(*this) {}
+  StreamSession(Carrier& carrier, const StreamOps& ops) : carrier_(carrier), ops_(ops), entry_(*this) {}
   virtual ~StreamSession() = default;
 
   const StreamOps& ops() const { return ops_; }
@@ -66,11 +79,11 @@ class StreamSession : public Subscriber, public Deadline, public SegmentHolder {
 
   /// Sends the response's head, the opening and what is there.
   void open(std::string head, const StartPoint& begin, const StartRequest& start) {
-    last_sent_ = last_heard_ = shard_.update_now();
-    shard_.set(*this, options_.heartbeat);
-    control_ = std::move(head);
+    last_sent_ = shard().update_now();
+    shard().set(*this, options().heartbeat);
+    control() = std::move(head);
     const std::string cursor = channel().cursor_before(entry_.next).to_string();
-    ops_.open(control_, {.cursor = begin.gap ? std::string_view{} : cursor, .retry = options_.retry});
+    ops_.open(control(), {.cursor = begin.gap ? std::string_view{} : cursor, .retry = options().retry});
     last_begun_ = entry_.next - 1;
     if (begin.gap) tell_gap(start.cursor);
     resume();
@@ -97,22 +110,22 @@ class StreamSession : public Subscriber, public Deadline, public SegmentHolder {
   /// Sends a direct reply between messages. False when the stream is ending, as it does when too much waits already.
   bool reply(const MessageView& message) {
     if (ending_) return false;
-    if (control_.size() - control_sent_ + message.data.size() > options_.max_peer_queue) {
+    if (queued() + message.data.size() > options().max_peer_queue) {
       end({EndReason::too_slow, "replies are not taken"});
       return false;
     }
-    ops_.reply(control_, message);
+    ops_.reply(control(), message);
     if (!blocked_) flush();
     return true;
   }
 
   /// Bytes that wait for this peer alone.
-  std::size_t queued() const { return control_.size() - control_sent_; }
+  std::size_t queued() const { return control_ ? control_->bytes.size() - control_->sent : 0; }
 
   /// Ends the stream after the message that is being sent.
   void end(const Ending& ending) {
     if (ending_) return;
-    ops_.end(control_, ending);
+    ops_.end(control(), ending);
     finish(ending);
   }
   bool ending() const { return ending_; }
@@ -121,40 +134,17 @@ class StreamSession : public Subscriber, public Deadline, public SegmentHolder {
   void abandon() {
     done_ = ending_ = true;
     entry_.leave();
-    static_cast<Deadline*>(this)->unlink();
+    unlink();
     partial_ = {};
     hold_.reset();
   }
 
   void advance(Entry& entry) final {
     if (blocked_) return entry.feed->stall(entry);
-    const Feed& feed = entry.feed->owner();
     if (entry.past_lag()) return fall_behind();
-    const auto sendable = entry.feed->range(entry.next);
-    const Range& range = *sendable.range;
-    if (range.lost) return fall_behind();
-    if (range.pieces.empty()) {
-      entry.next = range.next;
-      if (feed.closed()) end({EndReason::channel_closed, "the channel was closed"});
-      return;
-    }
-    const IoResult written = carrier_.try_write(sendable.buffers);
-    if (written.state == IoResult::State::moved) {
-      last_sent_ = shard_.now();
-      shard_.counters().bytes_sent.add(written.bytes);
-      if (written.bytes == range.bytes) {
-        shard_.counters().messages_sent.add(range.messages);
-        last_begun_ = range.last;
-        entry.next = range.next;
-        if (range.more) return entry.feed->again(entry);
-        if (feed.closed()) end({EndReason::channel_closed, "the channel was closed"});
-        return;
-      }
-      stop_inside(range, written.bytes);
-    } else if (written.state != IoResult::State::would_block) {
-      return broken(EndReason::peer_left);
-    }
-    block();
+    const auto& sendable = entry.feed->range(entry.next);
+    if (!sendable.plain) return advance_at_border(entry, sendable);
+    send(entry, sendable);
   }
 
   void lagging(Entry&) final {
@@ -162,31 +152,25 @@ class StreamSession : public Subscriber, public Deadline, public SegmentHolder {
     fall_behind();
   }
 
-  void let_go(const EncodedUse& use) final {
-    if (partial_ && partial_->belongs_to(use)) broken(EndReason::too_slow);
-  }
-
   void expired() override {
-    const TimePoint now = shard_.update_now();
+    const TimePoint now = shard().update_now();
     // This comes at least once in a heartbeat: a peer that can't be reached is gone within three.
-    const std::chrono::milliseconds unreachable = std::max(options_.heartbeat * 3 / 2, shortest_silence);
+    const std::chrono::milliseconds unreachable = std::max(options().heartbeat * 3 / 2, shortest_silence);
     if (carrier_.unacknowledged() >= unreachable) return broken(EndReason::timed_out);
     if (!blocked_) return keep_alive(now);
     const auto stuck = std::chrono::duration_cast<std::chrono::milliseconds>(now - last_sent_);
-    if (stuck >= options_.write_timeout) {
-      shard_.counters().write_timeouts.add();
+    if (stuck >= options().write_timeout) {
+      shard().counters().write_timeouts.add();
       return broken(EndReason::timed_out);
     }
-    shard_.set(*this, std::min(options_.write_timeout - stuck, options_.heartbeat));
+    shard().set(*this, std::min(options().write_timeout - stuck, options().heartbeat));
   }
 
  protected:
   Carrier& carrier() const { return carrier_; }
-  Shard& shard() const { return shard_; }
-  const StreamOptions& options() const { return options_; }
+  Shard& shard() const { return carrier_.shard(); }
+  const StreamOptions& options() const { return carrier_.stream_options(); }
   TimePoint last_sent() const { return last_sent_; }
-  TimePoint last_heard() const { return last_heard_; }
-  void heard() { last_heard_ = shard_.now(); }
   bool blocked() const { return blocked_; }
 
   /// No more messages; done once what waits has been sent.
@@ -204,7 +188,10 @@ class StreamSession : public Subscriber, public Deadline, public SegmentHolder {
   }
 
   /// Room for control frames, which go between messages; `flush_control` sends them.
-  std::string& control() { return control_; }
+  std::string& control() {
+    if (!control_) control_ = std::make_unique<Control>();
+    return control_->bytes;
+  }
   void flush_control() {
     if (!blocked_) flush();
   }
@@ -213,14 +200,28 @@ class StreamSession : public Subscriber, public Deadline, public SegmentHolder {
   virtual void keep_alive(TimePoint now) {
     const auto idle = std::chrono::duration_cast<std::chrono::milliseconds>(now - last_sent_);
     // The wheel rounds up by at most an eighth of the interval: a little less than one counts as a whole one.
-    if (idle < options_.heartbeat - options_.heartbeat / 8) return shard_.set(*this, options_.heartbeat - idle);
-    shard_.set(*this, options_.heartbeat);
+    const auto interval = options().heartbeat;
+    if (idle < interval - interval / 8) return shard().set(*this, interval - idle);
+    shard().set(*this, interval);
     if (ending_) return;
-    ops_.heartbeat(control_);
+    ops_.heartbeat(control());
     flush();
   }
 
  private:
+  struct Control {
+    std::string bytes;
+    std::size_t sent = 0;
+  };
+  /// Keeps the rest of a message that was cut, where that is more than a little.
+  struct PartialHold final : Hold {
+    explicit PartialHold(StreamSession& who) : session(who) {}
+    void let_go(const EncodedUse& use) override {
+      if (session.partial_ && session.partial_->belongs_to(use)) session.broken(EndReason::too_slow);
+    }
+    StreamSession& session;
+  };
+
   ChannelState& channel() const { return *entry_.feed->owner().channel(); }
 
   // What comes first is why the stream ends: one that is too slow may well not take its last bytes either.
@@ -235,7 +236,48 @@ class StreamSession : public Subscriber, public Deadline, public SegmentHolder {
   static void count(std::atomic<std::uint64_t>& figure) { figure.fetch_add(1, std::memory_order_relaxed); }
   void count_gap() {
     count(channel().counts.gaps);
-    shard_.counters().gaps.add();
+    shard().counters().gaps.add();
+  }
+
+  // All of a delivery, mostly. False when the peer did not take everything, or is gone.
+  [[gnu::always_inline]] bool send(Entry& entry, const FormFeed::Sendable& sendable) {
+    const Range& range = sendable.range;
+    const IoResult written = carrier_.try_write(sendable.buffers);
+    if (written.state != IoResult::State::moved || written.bytes != range.bytes) return sent_less(range, written);
+    Shard& shard = carrier_.shard();
+    last_sent_ = shard.now();
+    shard.counters().bytes_sent.add(written.bytes);
+    shard.counters().messages_sent.add(range.messages);
+    last_begun_ = range.last;
+    entry.next = range.next;
+    return true;
+  }
+
+  [[gnu::cold]] bool sent_less(const Range& range, const IoResult& written) {
+    if (written.state == IoResult::State::moved) {
+      last_sent_ = shard().now();
+      shard().counters().bytes_sent.add(written.bytes);
+      stop_inside(range, written.bytes);
+    } else if (written.state != IoResult::State::would_block) {
+      broken(EndReason::peer_left);
+      return false;
+    }
+    block();
+    return false;
+  }
+
+  // Nothing to send, more to send than at once, or the channel's end.
+  void advance_at_border(Entry& entry, const FormFeed::Sendable& sendable) {
+    const Range& range = sendable.range;
+    if (range.lost) return fall_behind();
+    if (sendable.buffers.empty()) {
+      entry.next = range.next;
+    } else if (!send(entry, sendable)) {
+      return;
+    } else if (range.more) {
+      return entry.feed->again(entry);
+    }
+    if (entry.feed->owner().closed()) end({EndReason::channel_closed, "the channel was closed"});
   }
 
   // First the message that was cut, then what is meant for this peer, then the log. False when it can't go on now,
@@ -247,13 +289,8 @@ class StreamSession : public Subscriber, public Deadline, public SegmentHolder {
       partial_ = {};
       hold_.reset();
     }
-    if (control_sent_ < control_.size()) {
-      if (!write(control_.data() + control_sent_, control_.size() - control_sent_, control_sent_)) return false;
-    }
-    if (!control_.empty()) {
-      control_ = std::string();
-      control_sent_ = 0;
-    }
+    if (queued() > 0 && !write(control_->bytes.data() + control_->sent, queued(), control_->sent)) return false;
+    control_.reset();
     if (!ending_) return true;
     done_ = true;
     carrier_.session_done(reason_);
@@ -265,8 +302,8 @@ class StreamSession : public Subscriber, public Deadline, public SegmentHolder {
     const net::const_buffer buffer(bytes, size);
     const IoResult written = carrier_.try_write({&buffer, 1});
     if (written.state == IoResult::State::moved) {
-      last_sent_ = shard_.now();
-      shard_.counters().bytes_sent.add(written.bytes);
+      last_sent_ = shard().now();
+      shard().counters().bytes_sent.add(written.bytes);
       done = static_cast<Count>(done + written.bytes);
       if (written.bytes == size) return true;
     } else if (written.state != IoResult::State::would_block) {
@@ -278,13 +315,13 @@ class StreamSession : public Subscriber, public Deadline, public SegmentHolder {
   }
 
   void resume() {
-    if (flush() && entry_.feed) advance(entry_);
+    if (!blocked_ && flush() && entry_.feed) advance(entry_);
   }
 
   void block() {
     if (!blocked_) {
-      last_sent_ = shard_.now();
-      shard_.set(*this, std::min(options_.write_timeout, options_.heartbeat));
+      last_sent_ = shard().now();
+      shard().set(*this, std::min(options().write_timeout, options().heartbeat));
     }
     blocked_ = true;
     if (entry_.feed) entry_.feed->stall(entry_);
@@ -294,7 +331,7 @@ class StreamSession : public Subscriber, public Deadline, public SegmentHolder {
   // The peer took `bytes` of the range: it has begun what they reach into, which is kept until it is finished.
   void stop_inside(const Range& range, std::size_t bytes) {
     const auto begun = [this](const Piece& piece, Position end) {
-      shard_.counters().messages_sent.add(piece.segment->messages(piece.first, end));
+      shard().counters().messages_sent.add(piece.segment->messages(piece.first, end));
       entry_.next = end;
       if (piece.segment->begin_of(end) > piece.begin) last_begun_ = piece.segment->last_message(end);
     };
@@ -320,8 +357,8 @@ class StreamSession : public Subscriber, public Deadline, public SegmentHolder {
     if (!partial_ || partial_->is_copy() || hold_) return;
     const std::uint32_t left = partial_end_ - partial_begin_;
     if (left > copied_at_most) {
-      hold_ = std::make_unique<Hold>(*this);
-      return shard_.pin(*hold_);
+      hold_ = std::make_unique<PartialHold>(*this);
+      return shard().pin(*hold_);
     }
     partial_ = Segment::copy(0, {partial_->bytes() + partial_begin_, left});
     partial_begin_ = 0;
@@ -342,7 +379,7 @@ class StreamSession : public Subscriber, public Deadline, public SegmentHolder {
     }
     if (!jumped) {
       count(channel().counts.skips);
-      shard_.counters().skips.add();
+      shard().counters().skips.add();
     }
     const std::string last = channel().id_of(last_begun_).to_string();
     entry_.next = jumped ? channel().resume_earliest() : channel().resume_newest();
@@ -361,7 +398,7 @@ class StreamSession : public Subscriber, public Deadline, public SegmentHolder {
     const std::string cursor = channel().cursor_before(entry_.next).to_string();
     const auto following = channel().first_live(entry_.next);
     const std::string earliest = following ? following->to_string() : cursor;
-    ops_.gap(control_, {requested, cursor, earliest});
+    ops_.gap(control(), {requested, cursor, earliest});
     last_begun_ = entry_.next - 1;
     count_gap();
   }
@@ -370,19 +407,15 @@ class StreamSession : public Subscriber, public Deadline, public SegmentHolder {
   static constexpr std::chrono::milliseconds shortest_silence{500};  // systems put acknowledgements off by up to 200 ms
 
   Carrier& carrier_;
-  Shard& shard_;
   const StreamOps& ops_;
-  const StreamOptions& options_;
   Entry entry_;
   Position last_begun_ = 0;  // the last message that the peer has begun to receive, or the position of its cursor
   SegmentRef partial_;       // the segment of a message that was sent in part
   std::uint32_t partial_begin_ = 0;
   std::uint32_t partial_end_ = 0;
-  std::unique_ptr<Hold> hold_;  // while it may be the last to keep its segment
-  std::string control_;
-  std::size_t control_sent_ = 0;
+  std::unique_ptr<PartialHold> hold_;  // while it may be the last to keep its segment
+  std::unique_ptr<Control> control_;   // what goes to this peer alone, between messages
   TimePoint last_sent_{};
-  TimePoint last_heard_{};
   bool blocked_ = false;
   bool ending_ = false;
   bool done_ = false;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <memory>
 #include <span>
 #include <string>
 #include <utility>
@@ -14,21 +15,15 @@ namespace downlink::detail {
 /// A stream whose peer speaks too (WIRE §5; RFC 6455 §5 to §7).
 class WebSocketSession final : public StreamSession {
  public:
-  /// Is called with each message; to take no further one for now, it calls `pause`.
-  using OnMessage = void (*)(Carrier& carrier, std::string data, bool binary);
-
-  WebSocketSession(Carrier& carrier, Shard& shard, const StreamOps& ops, const StreamOptions& options,
-                   OnMessage on_message, std::size_t max_message)
-      : StreamSession(carrier, shard, ops, options),
-        on_message_(on_message),
-        reader_(max_message, ops.inflate != nullptr) {}
+  WebSocketSession(Carrier& carrier, const StreamOps& ops)
+      : StreamSession(carrier, ops), last_heard_(carrier.shard().now()) {}
 
   /// The bytes are unmasked in place.
   bool receive(std::span<char> bytes) override {
-    heard();
+    last_heard_ = shard().now();
     pinged_ = false;
     if (holds_input()) {
-      kept_.append(bytes.data(), bytes.size());  // one read was under way when holding began
+      input().kept.append(bytes.data(), bytes.size());  // one read was under way when holding began
     } else {
       read(bytes);
     }
@@ -42,9 +37,7 @@ class WebSocketSession final : public StreamSession {
     StreamSession::writable();
     if (!throttled_ || queued() > 0) return;
     throttled_ = false;
-    if (paused_) return;
-    std::string kept = std::exchange(kept_, {});
-    read(kept);
+    if (!paused_) read_kept();
   }
 
   void pause() override { paused_ = true; }
@@ -52,15 +45,13 @@ class WebSocketSession final : public StreamSession {
     if (!paused_) return;
     paused_ = false;
     throttled_ = queued() > reply_high_water;
-    if (throttled_) return;
-    std::string kept = std::exchange(kept_, {});
-    read(kept);
+    if (!throttled_) read_kept();
   }
 
  protected:
   void keep_alive(TimePoint now) override {
     // While the peer takes a long message, the bytes it takes are signs of life.
-    const TimePoint life = blocked() ? std::max(last_heard(), last_sent()) : last_heard();
+    const TimePoint life = blocked() ? std::max(last_heard_, last_sent()) : last_heard_;
     const auto interval = options().heartbeat;
     const auto quiet = std::chrono::duration_cast<std::chrono::milliseconds>(now - life);
     // The wheel rounds up by at most an eighth of the interval: a little less than one counts as a whole one.
@@ -79,13 +70,39 @@ class WebSocketSession final : public StreamSession {
   // With more than this waiting for the peer, it is not read from.
   static constexpr std::size_t reply_high_water = std::size_t{64} << 10;
 
+  /// What is needed only while the peer is speaking.
+  struct Input {
+    explicit Input(std::size_t max_message, bool deflate) : reader(max_message, deflate) {}
+
+    wire::WebSocketReader reader;
+    std::unique_ptr<wire::Inflater> inflater;
+    std::string inflated;
+    std::string kept;  // not yet looked at
+  };
+  Input& input() {
+    if (!input_) input_ = std::make_unique<Input>(carrier().max_message(), ops().make_inflater != nullptr);
+    return *input_;
+  }
+
+  void read_kept() {
+    if (!input_) return;
+    std::string kept = std::exchange(input_->kept, {});
+    read(kept);
+  }
+
   void read(std::span<char> bytes) {
+    take_events(bytes);
+    if (closed_ || (input_ && input_->kept.empty() && !input_->reader.mid_message())) input_.reset();
+  }
+
+  void take_events(std::span<char> bytes) {
     while (!closed_) {
-      const auto event = reader_.next(bytes);
+      const auto event = input().reader.next(bytes);
       switch (event.kind) {
         case Kind::none:
           return;
         case Kind::message:
+        case Kind::part:
           if (!ending() && !take(event)) return;
           break;
         case Kind::ping:
@@ -100,7 +117,7 @@ class WebSocketSession final : public StreamSession {
       }
       throttled_ = queued() > reply_high_water;
       if (holds_input()) {
-        kept_.append(bytes.data(), bytes.size());
+        input().kept.append(bytes.data(), bytes.size());
         return;
       }
     }
@@ -108,14 +125,20 @@ class WebSocketSession final : public StreamSession {
 
   // False where a compressed message turns out to be none.
   bool take(const wire::WebSocketEvent& message) {
-    std::string data;
     if (!message.compressed) {
-      data = message.payload;
-    } else if (const auto found = ops().inflate(message, reader_.max_message(), data); found.kind == Kind::error) {
+      carrier().message_came(std::string(message.payload), message.binary);
+      return true;
+    }
+    auto& [reader, inflater, inflated, kept] = input();
+    if (!inflater) inflater = ops().make_inflater(carrier().max_message());
+    const auto found = inflater->take(message, inflated);
+    if (found.kind == Kind::part) return true;
+    inflater.reset();
+    if (found.kind == Kind::error) {
       fail(found);
       return false;
     }
-    on_message_(carrier(), std::move(data), message.binary);
+    carrier().message_came(std::exchange(inflated, {}), found.binary);
     return true;
   }
 
@@ -141,13 +164,12 @@ class WebSocketSession final : public StreamSession {
          event.reason});
   }
 
-  OnMessage on_message_;
-  wire::WebSocketReader reader_;
-  std::string kept_;
   bool paused_ = false;
   bool throttled_ = false;
   bool pinged_ = false;
   bool closed_ = false;
+  std::unique_ptr<Input> input_;
+  TimePoint last_heard_;
 };
 
 }  // namespace downlink::detail

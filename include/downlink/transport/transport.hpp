@@ -3,6 +3,7 @@
 #include <chrono>
 #include <concepts>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -14,7 +15,7 @@
 namespace downlink {
 
 namespace wire {
-struct WebSocketEvent;
+class Inflater;
 }
 
 /// What a stream begins with.
@@ -156,10 +157,8 @@ struct StreamOps {
   void (*heartbeat)(std::string& out);
   void (*reply)(std::string& out, const MessageView& message);
   void (*end)(std::string& out, const Ending& ending);
-  /// Where permessage-deflate was negotiated: makes a message of a compressed one, with `data` for its payload, or an
-  /// error.
-  wire::WebSocketEvent (*inflate)(const wire::WebSocketEvent& message, std::size_t max_message,
-                                  std::string& data) = nullptr;
+  /// Where permessage-deflate was negotiated: what inflates the next message of the peer's.
+  std::unique_ptr<wire::Inflater> (*make_inflater)(std::size_t max_message) = nullptr;
 };
 
 /// A transport's operations, whatever its type.

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -9,6 +10,31 @@
 namespace downlink::wire {
 
 namespace detail {
+
+/// A set of characters, looked up in one step.
+class CharacterSet {
+ public:
+  constexpr explicit CharacterSet(std::string_view members) {
+    for (const char c : members) has_[static_cast<unsigned char>(c)] = true;
+  }
+  /// Letters and digits too.
+  constexpr CharacterSet with_alphanumerics() const {
+    CharacterSet set = *this;
+    for (unsigned char c = '0'; c <= '9'; ++c) set.has_[c] = true;
+    for (unsigned char c = 'a'; c <= 'z'; ++c) set.has_[c] = set.has_[c - 'a' + 'A'] = true;
+    return set;
+  }
+  constexpr bool has(char c) const noexcept { return has_[static_cast<unsigned char>(c)]; }
+  constexpr bool has_all_of(std::string_view text) const noexcept {
+    for (const char c : text) {
+      if (!has(c)) return false;
+    }
+    return true;
+  }
+
+ private:
+  std::array<bool, 256> has_{};
+};
 
 constexpr char ascii_lower(char c) noexcept { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c; }
 
@@ -23,9 +49,10 @@ inline bool iequals(std::string_view a, std::string_view b) noexcept {
 
 /// The text without optional whitespace, spaces and tabs, at both ends (RFC 9110 §5.6.3).
 inline std::string_view trim(std::string_view text) noexcept {
-  const auto first = text.find_first_not_of(" \t");
-  if (first == std::string_view::npos) return {};
-  return text.substr(first, text.find_last_not_of(" \t") - first + 1);
+  const auto space = [](char c) { return c == ' ' || c == '\t'; };
+  while (!text.empty() && space(text.front())) text.remove_prefix(1);
+  while (!text.empty() && space(text.back())) text.remove_suffix(1);
+  return text;
 }
 
 /// Calls `f` with each element of a comma-separated list, trimmed, empty ones passed over (RFC 9110 §5.6.1).

@@ -38,10 +38,13 @@ struct StartRequest {
 
 namespace wire {
 
+namespace detail {
+inline constexpr CharacterSet cursor_characters = CharacterSet{"._-"}.with_alphanumerics();
+}
+
 /// Whether a text may be a cursor: 1 to 64 characters of `[A-Za-z0-9._-]` (WIRE §1).
 inline bool is_cursor_text(std::string_view text) noexcept {
-  const auto allowed = [](char c) { return detail::is_alphanumeric(c) || c == '.' || c == '_' || c == '-'; };
-  return !text.empty() && text.size() <= 64 && std::all_of(text.begin(), text.end(), allowed);
+  return !text.empty() && text.size() <= 64 && detail::cursor_characters.has_all_of(text);
 }
 
 }  // namespace wire

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <optional>
 #include <string>
@@ -69,8 +70,10 @@ inline std::optional<std::string> query_value(std::string_view query, std::strin
     query.remove_prefix(pair.size() == query.size() ? pair.size() : pair.size() + 1);
     if (pair.empty()) continue;
     const auto key = pair.substr(0, pair.find('='));
-    const bool encoded = key.find_first_of("%+") != std::string_view::npos;
-    if (encoded ? form_decode(key) != name : key != name) continue;
+    if (key != name) {
+      const bool encoded = std::any_of(key.begin(), key.end(), [](char c) { return c == '%' || c == '+'; });
+      if (!encoded || form_decode(key) != name) continue;
+    }
     return key.size() == pair.size() ? std::string{} : form_decode(pair.substr(key.size() + 1));
   }
   return std::nullopt;

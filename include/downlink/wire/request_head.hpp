@@ -23,9 +23,10 @@ class RequestParser;
 
 namespace detail {
 
-constexpr bool is_alphanumeric(char c) noexcept {
-  return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
-}
+inline constexpr CharacterSet alphanumerics = CharacterSet{""}.with_alphanumerics();
+/// What a host may have, and what an address in brackets may (RFC 3986 §3.2.2).
+inline constexpr CharacterSet host_characters = CharacterSet{"-._~%!$&'()*+,;="}.with_alphanumerics();
+inline constexpr CharacterSet literal_characters = CharacterSet{"-._~%!$&'()*+,;=:"}.with_alphanumerics();
 
 /// Whether this may be the authority of an http URI without user information: `uri-host [ ":" port ]`
 /// (RFC 9110 §7.2).
@@ -39,10 +40,7 @@ inline bool valid_authority(std::string_view text) noexcept {
   const bool literal = host.starts_with('[');
   if (literal && (host.size() < 4 || host.back() != ']')) return false;
   if (literal) host = host.substr(1, host.size() - 2);
-  return !host.empty() && std::all_of(host.begin(), host.end(), [literal](char c) {
-    return is_alphanumeric(c) || std::string_view{"-._~%!$&'()*+,;="}.find(c) != std::string_view::npos ||
-           (literal && c == ':');
-  });
+  return !host.empty() && (literal ? literal_characters : host_characters).has_all_of(host);
 }
 
 }  // namespace detail

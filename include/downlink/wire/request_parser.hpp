@@ -37,13 +37,10 @@ namespace wire {
 namespace detail {
 
 /// The characters of a token (RFC 9110 §5.6.2).
-constexpr bool is_token_character(char c) noexcept {
-  return is_alphanumeric(c) || (c != '\0' && std::string_view{"!#$%&'*+-.^_`|~"}.find(c) != std::string_view::npos);
-}
+inline constexpr CharacterSet token_characters = CharacterSet{"!#$%&'*+-.^_`|~"}.with_alphanumerics();
+constexpr bool is_token_character(char c) noexcept { return token_characters.has(c); }
 
-inline bool is_token(std::string_view text) noexcept {
-  return !text.empty() && std::all_of(text.begin(), text.end(), is_token_character);
-}
+inline bool is_token(std::string_view text) noexcept { return !text.empty() && token_characters.has_all_of(text); }
 
 /// What may stand in a line of a head or of chunked framing: no control characters but the tab (RFC 9110 §5.5).
 inline constexpr auto line_characters = [] {
@@ -247,7 +244,7 @@ class RequestParser {
     const auto scheme = target.substr(0, target.find("://"));
     if (scheme.size() == target.size()) return method == "CONNECT" && detail::valid_authority(target);
     const auto rest = target.substr(scheme.size() + 3);
-    return std::all_of(scheme.begin(), scheme.end(), detail::is_alphanumeric) && !scheme.empty() &&
+    return !scheme.empty() && detail::alphanumerics.has_all_of(scheme) &&
            detail::valid_authority(rest.substr(0, rest.find_first_of("/?")));
   }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <string>
@@ -52,7 +53,11 @@ inline void append_status_line(std::string& out, int status) {
 inline void append_header(std::string& out, std::string_view name, std::string_view value) {
   out += name;
   out += ": ";
-  for (const char c : value) out += c == '\r' || c == '\n' || c == '\0' ? ' ' : c;
+  const std::size_t begin = out.size();
+  out += value;
+  std::replace_if(
+      out.begin() + static_cast<std::ptrdiff_t>(begin), out.end(),
+      [](char c) { return c == '\r' || c == '\n' || c == '\0'; }, ' ');
   out += "\r\n";
 }
 

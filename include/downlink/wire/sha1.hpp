@@ -25,24 +25,18 @@ inline void sha1_block(Sha1State& state, const char* block) noexcept {
   }
 
   auto [a, b, c, d, e] = state;
-  for (std::size_t t = 0; t < 80; ++t) {
-    std::uint32_t mix = 0;
-    if (t < 20) {
-      mix = ((b & c) | (~b & d)) + 0x5A827999u;
-    } else if (t < 40) {
-      mix = (b ^ c ^ d) + 0x6ED9EBA1u;
-    } else if (t < 60) {
-      mix = ((b & c) | (b & d) | (c & d)) + 0x8F1BBCDCu;
-    } else {
-      mix = (b ^ c ^ d) + 0xCA62C1D6u;
-    }
+  const auto step = [&](std::size_t t, std::uint32_t mix) {
     const std::uint32_t next = std::rotl(a, 5) + mix + e + words[t];
     e = d;
     d = c;
     c = std::rotl(b, 30);
     b = a;
     a = next;
-  }
+  };
+  for (std::size_t t = 0; t < 20; ++t) step(t, (d ^ (b & (c ^ d))) + 0x5A827999u);
+  for (std::size_t t = 20; t < 40; ++t) step(t, (b ^ c ^ d) + 0x6ED9EBA1u);
+  for (std::size_t t = 40; t < 60; ++t) step(t, ((b & c) | (d & (b | c))) + 0x8F1BBCDCu);
+  for (std::size_t t = 60; t < 80; ++t) step(t, (b ^ c ^ d) + 0xCA62C1D6u);
   state[0] += a;
   state[1] += b;
   state[2] += c;

@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "downlink/wire/utf8.hpp"
 #include "downlink/wire/websocket_frame.hpp"
@@ -19,8 +20,10 @@ struct WebSocketEvent {
   enum class Kind : unsigned char {
     /// The input is used up.
     none,
-    /// A whole message, its fragments joined.
+    /// A whole message, its fragments joined; of a compressed one, the rest that was still to come.
     message,
+    /// More of a compressed message whose end is still to come.
+    part,
     /// A ping, to be answered by a pong with the same payload (RFC 6455 §5.5.2).
     ping,
     /// A pong, asked for or not (§5.5.3).
@@ -32,16 +35,27 @@ struct WebSocketEvent {
   };
 
   Kind kind = Kind::none;
-  /// Of a message, a ping or a pong; valid until the next call to the reader, or until the input's bytes change.
+  /// Of a message or part, a ping or a pong; valid until the next call to the reader, or until the input's bytes
+  /// change.
   std::string_view payload = {};
   /// Of a message: whether it is binary; text is UTF-8 unless compressed.
   bool binary = false;
   /// Of a message: whether the payload is still to be inflated, and text to be checked for UTF-8 then (RFC 7692 §6).
+  /// True of every part.
   bool compressed = false;
   /// Of a close: the code received, or 1005 when there was none. Of an error: 1002, 1007 or 1009 (WIRE §5).
   std::uint16_t code = 0;
   /// Of a close: the peer's words, valid as long as a payload. Of an error: ours, valid for ever.
   std::string_view reason = {};
+};
+
+/// Makes a message of the pieces in which it comes compressed (RFC 7692 §6.2). For one message.
+class Inflater {
+ public:
+  virtual ~Inflater() = default;
+  /// Takes a part, or the message's end, and appends to `data` what it holds. Gives `part` until the message is whole,
+  /// then `message` with `data` for its payload; or `error`, as soon as a piece shows it.
+  virtual WebSocketEvent take(const WebSocketEvent& piece, std::string& data) = 0;
 };
 
 /// Makes messages of the bytes a client sends, as a server must (RFC 6455 §5). Allocates for nothing but a message or
@@ -77,12 +91,24 @@ class WebSocketReader {
         return end_control(std::string_view{kept_}.substr(kept_.size() - kept_control_));
       }
 
+      if (compressed_) {
+        count(text);
+        if (missing_ != 0 || !is_final()) {
+          if (missing_ == 0) end_frame();
+          if (!text.empty()) {
+            return {.kind = WebSocketEvent::Kind::part, .payload = text, .binary = binary_, .compressed = true};
+          }
+          if (missing_ != 0) return {};
+          continue;
+        }
+        return end_message(text);
+      }
       if (checks_utf8_ && !utf8_.consume(text)) return end_with(not_utf8);
       if (!is_final() || piece.size() != missing_ || !kept_.empty()) {
         keep(text);
         if (missing_ != 0) return {};
         if (!is_final()) {
-          begin_head();
+          end_frame();
           continue;
         }
         return end_message(kept_);
@@ -161,8 +187,7 @@ class WebSocketReader {
     const std::uint64_t size = payload_size();
     if (size >> 63 != 0) return wrong("the length is out of range");
     if ((key_at() == 4 && size < 126) || (key_at() == 10 && size <= 0xFFFF)) return wrong("the length is not minimal");
-    // What is kept never exceeds the limit, and between frames is the message's alone.
-    if (!is_control() && size > most() - kept_.size()) return Fault{1009, "the message is too big"};
+    if (!is_control() && size > most() - before_) return Fault{1009, "the message is too big"};
     return {};
   }
 
@@ -175,6 +200,12 @@ class WebSocketReader {
   void begin_head() noexcept {
     head_size_ = 0;
     head_whole_ = false;
+  }
+
+  /// Of a message's fragments but the last.
+  void end_frame() noexcept {
+    before_ += payload_size();
+    begin_head();
   }
 
   void begin_payload() noexcept {
@@ -191,6 +222,10 @@ class WebSocketReader {
 
   void keep(std::string_view text) {
     kept_ += text;
+    count(text);
+  }
+
+  void count(std::string_view text) noexcept {
     missing_ -= text.size();
     phase_ = static_cast<unsigned char>((phase_ + text.size()) % 4);
   }
@@ -199,7 +234,11 @@ class WebSocketReader {
     if (checks_utf8_ && !utf8_.complete()) return end_with(not_utf8);
     begin_head();
     in_message_ = false;
-    return {.kind = WebSocketEvent::Kind::message, .payload = payload, .binary = binary_, .compressed = compressed_};
+    before_ = 0;
+    return {.kind = WebSocketEvent::Kind::message,
+            .payload = payload,
+            .binary = binary_,
+            .compressed = std::exchange(compressed_, false)};
   }
 
   WebSocketEvent end_control(std::string_view payload) noexcept {
@@ -237,6 +276,7 @@ class WebSocketReader {
   std::string kept_;
   std::size_t max_message_;
   std::uint64_t missing_ = 0;  // bytes that the frame's payload lacks
+  std::uint64_t before_ = 0;   // bytes of the message's earlier fragments, never more than the limit
   std::array<char, 14> head_{};
   std::array<unsigned char, 4> key_{};
   unsigned char head_size_ = 0;     // bytes of the frame's head that have come; 0 between frames
