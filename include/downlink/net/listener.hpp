@@ -114,6 +114,7 @@ class Listener final : public ShardMember, public Deadline, public std::enable_s
       stream.emplace(std::move(moved));
     }
     stream->configure(core_->options.socket);
+    if (core_->connect) return ConnectionRef(core_->connect(core_, std::move(target), *std::move(stream)));
     return ConnectionRef(new ConnectionOver<SocketStream>(core_, std::move(target), *std::move(stream)));
   }
 
