@@ -1,5 +1,8 @@
 #pragma once
 
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+
 #include <concepts>
 #include <memory>
 #include <stdexcept>

@@ -1,5 +1,8 @@
 #pragma once
 
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+
 #include <algorithm>
 #include <array>
 #include <chrono>
