@@ -10,13 +10,12 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
-#include <new>
 #include <string>
 #include <utility>
 
 #include <downlink/error.hpp>
 #include <downlink/net/stats.hpp>
-#include <downlink/session/stream.hpp>
+#include <downlink/net/tls_socket.hpp>
 
 /// What TLS connections share: certificates and what is agreed on, which may be replaced while connections are open.
 
@@ -132,39 +131,6 @@ inline void prepare(SSL_CTX* context) {
   ::SSL_CTX_set_session_id_context(context, name, sizeof name - 1);
 }
 
-/// OpenSSL's way to a `SocketStream`, in place of its own to a descriptor: that one raises SIGPIPE where the peer has
-/// gone.
-struct SocketMethod {
-  SocketMethod() : method(::BIO_meth_new(BIO_TYPE_SOURCE_SINK, "downlink")) {
-    if (!method) throw std::bad_alloc();
-    ::BIO_meth_set_write(method, &write);
-    ::BIO_meth_set_read(method, &read);
-    ::BIO_meth_set_ctrl(method, &control);
-  }
-  SocketMethod(const SocketMethod&) = delete;
-  SocketMethod& operator=(const SocketMethod&) = delete;
-  ~SocketMethod() { ::BIO_meth_free(method); }
-
-  static int write(BIO* bio, const char* bytes, int size) {
-    const net::const_buffer buffer(bytes, static_cast<std::size_t>(size));
-    return moved(bio, BIO_FLAGS_WRITE, socket(bio).try_write({&buffer, 1}));
-  }
-  static int read(BIO* bio, char* room, int size) {
-    return moved(bio, BIO_FLAGS_READ, socket(bio).try_read({room, static_cast<std::size_t>(size)}));
-  }
-  static long control(BIO*, int what, long, void*) { return what == BIO_CTRL_FLUSH; }
-
-  static SocketStream& socket(BIO* bio) { return *static_cast<SocketStream*>(::BIO_get_data(bio)); }
-  static int moved(BIO* bio, int direction, const IoResult& result) {
-    ::BIO_clear_retry_flags(bio);
-    if (result.state == IoResult::State::moved) return static_cast<int>(result.bytes);
-    if (result.state == IoResult::State::would_block) ::BIO_set_flags(bio, direction | BIO_FLAGS_SHOULD_RETRY);
-    return -1;
-  }
-
-  BIO_METHOD* method;
-};
-
 /// What the connections of a `Tls` share, beside the context that each began with.
 class TlsState {
  public:
@@ -197,7 +163,7 @@ class TlsState {
   using Figure = std::atomic<std::uint64_t>;
   static void add(Figure& figure) { figure.fetch_add(1, std::memory_order_relaxed); }
 
-  const SocketMethod method_;
+  const TlsSocketMethod method_;
   mutable std::mutex mutex_;
   std::shared_ptr<SSL_CTX> context_;
   Figure handshakes_{0};

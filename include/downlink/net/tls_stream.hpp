@@ -23,7 +23,8 @@ namespace downlink::detail {
 /// waits for it, so that an idle connection has no buffer: `asio::ssl::stream` keeps 35 KB each. The handshake is part
 /// of the first reads, so all that bounds the time to a request's head bounds it too.
 ///
-/// Bytes that OpenSSL could not send at once it has encrypted all the same: they are what the stream is `committed` to.
+/// A record that the system does not take is encrypted already: its bytes count as written once it is gone, and until
+/// then the stream is `committed` to them. It does read on meanwhile.
 class TlsStream {
  public:
   TlsStream(SocketStream socket, std::shared_ptr<TlsState> state)
@@ -52,22 +53,22 @@ class TlsStream {
   IoResult try_write(std::span<const net::const_buffer> buffers) {
     if (!ssl_ || flags_.broken) return {IoResult::State::broken, 0};
     flags_.write_waits_for_input = false;
+    if (const auto state = socket_.flush(); state != IoResult::State::moved) return {state, 0};
+    Rest rest{buffers};
+    std::size_t written = std::exchange(committed_, 0);
+    rest.skip(written);
     std::array<char, largest_record> room;
-    std::size_t written = 0;
-    for (Rest rest{buffers}; !rest.done();) {
-      // What is tried once more must be the same.
-      const auto chunk = rest.take(committed_ > 0 ? committed_ : room.size(), room.data());
+    while (!rest.done() && committed_ == 0) {
+      const auto chunk = rest.take(room.size(), room.data());
       clear_errors();
       const int result = ::SSL_write(ssl_.get(), chunk.data(), static_cast<int>(chunk.size()));
       if (result <= 0) {
-        const int why = ::SSL_get_error(ssl_.get(), result);
-        flags_.write_waits_for_input = why == SSL_ERROR_WANT_READ;
-        if (!flags_.write_waits_for_input && why != SSL_ERROR_WANT_WRITE) return broken();
-        committed_ = static_cast<std::uint32_t>(chunk.size());
+        flags_.write_waits_for_input = ::SSL_get_error(ssl_.get(), result) == SSL_ERROR_WANT_READ;
+        if (!flags_.write_waits_for_input) return broken();
         break;
       }
-      committed_ = 0;
-      written += static_cast<std::size_t>(result);
+      if (!socket_.empty()) committed_ = static_cast<std::uint32_t>(result);
+      written += committed_ > 0 ? 0 : static_cast<std::size_t>(result);
       rest.skip(static_cast<std::size_t>(result));
     }
     return {written > 0 ? IoResult::State::moved : IoResult::State::would_block, written};
@@ -75,24 +76,20 @@ class TlsStream {
 
   IoResult try_read(net::mutable_buffer buffer) {
     if ((!ssl_ && !begin()) || flags_.broken) return {IoResult::State::broken, 0};
-    flags_.read_waits_for_output = false;
+    if (socket_.flush() == IoResult::State::broken) return broken();
     clear_errors();
     const int room = static_cast<int>(std::min<std::size_t>(buffer.size(), INT_MAX));
     const int result = ::SSL_read(ssl_.get(), buffer.data(), room);
     const int why = result > 0 ? SSL_ERROR_NONE : ::SSL_get_error(ssl_.get(), result);
-    const bool blocked = why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE;
     if (context_ && ::SSL_is_init_finished(ssl_.get())) {
       context_.reset();
       state_->count_handshake(::SSL_session_reused(ssl_.get()) == 1);
-    } else if (context_ && !blocked) {
+    } else if (context_ && why != SSL_ERROR_WANT_READ) {
       return failed(why);
     }
     switch (why) {
       case SSL_ERROR_NONE:
         return {IoResult::State::moved, static_cast<std::size_t>(result)};
-      case SSL_ERROR_WANT_WRITE:
-        flags_.read_waits_for_output = true;
-        return {IoResult::State::would_block, 0};
       case SSL_ERROR_WANT_READ:
         return {IoResult::State::would_block, 0};
       case SSL_ERROR_ZERO_RETURN:
@@ -107,26 +104,28 @@ class TlsStream {
     if (what == Ready::read && ssl_ && ::SSL_pending(ssl_.get()) > 0) {
       // Nothing more may come to wake it: OpenSSL has it already.
       auto ready = [handler = std::forward<Handler>(handler)]() mutable { std::move(handler)(error_code{}); };
-      return net::post(socket_.socket().get_executor(), std::move(ready));
+      return net::post(socket_.stream.socket().get_executor(), std::move(ready));
     }
-    if (what == Ready::read && flags_.read_waits_for_output) {
+    // What reading had OpenSSL answer is to go out, for which nobody else waits; or there is too much of it.
+    const bool answers = (!socket_.empty() && committed_ == 0) || socket_.full();
+    if (what == Ready::read && answers) {
       what = Ready::write;
     } else if (what == Ready::write && flags_.write_waits_for_input) {
       what = Ready::read;
     }
-    socket_.async_ready(what, std::forward<Handler>(handler));
+    socket_.stream.async_ready(what, std::forward<Handler>(handler));
   }
 
   std::size_t committed() const { return committed_; }
 
 #if defined(__linux__)
-  std::chrono::milliseconds unacknowledged() const { return socket_.unacknowledged(); }
+  std::chrono::milliseconds unacknowledged() const { return socket_.stream.unacknowledged(); }
 #endif
-  std::string remote_address() const { return socket_.remote_address(); }
+  std::string remote_address() const { return socket_.stream.remote_address(); }
 
   /// Tells the peer that this is all (RFC 8446 §6.1), and half-closes.
   void end_output() {
-    if (say_end()) socket_.end_output();
+    if (say_end()) socket_.stream.end_output();
   }
 
   void close(bool reset) {
@@ -134,7 +133,7 @@ class TlsStream {
     if (std::exchange(context_, nullptr)) state_->count_failure(TlsFailure::unfinished);
     ssl_.reset();
     committed_ = 0;
-    socket_.close(reset);
+    socket_.stream.close(reset);
   }
 
   /// The protocol and cipher in use, for tests and logs; null before the handshake.
@@ -150,7 +149,6 @@ class TlsStream {
   struct Flags {
     bool broken = false;
     bool said_end = false;
-    bool read_waits_for_output = false;
     bool write_waits_for_input = false;
   };
 
@@ -162,7 +160,7 @@ class TlsStream {
     bool done() const { return buffers.empty(); }
 
     /// A piece of the first buffer, or where it is short as many whole ones as fit, put together in `room`: small ones
-    /// share a record and a system call. The same rest and bound always give the same.
+    /// share a record and a system call.
     std::span<const char> take(std::size_t most, char* room) const {
       const auto* first = static_cast<const char*>(buffers.front().data()) + begun;
       std::size_t size = buffers.front().size() - begun;
@@ -207,8 +205,7 @@ class TlsStream {
     ::SSL_set_bio(ssl_.get(), bio, bio);
     bind();
     ::SSL_set_accept_state(ssl_.get());
-    ::SSL_set_mode(ssl_.get(),
-                   SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
+    ::SSL_set_mode(ssl_.get(), SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_RELEASE_BUFFERS);
     // One record a call: a peer that sends what carries no data can't keep the loop here.
     ::SSL_clear_mode(ssl_.get(), SSL_MODE_AUTO_RETRY);
     ::SSL_set_options(ssl_.get(), SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
@@ -234,17 +231,15 @@ class TlsStream {
     return {IoResult::State::broken, 0};
   }
 
-  // False where the socket does not take it now; it is tried again at the close.
+  // False where the system does not take all of it now; it is tried again at the close.
   bool say_end() {
-    if (!ssl_ || context_ || flags_.broken || flags_.said_end) return true;
-    if (committed_ > 0) return false;
+    if (!ssl_ || context_ || flags_.broken) return true;
     clear_errors();
-    flags_.said_end = ::SSL_shutdown(ssl_.get()) >= 0;
-    if (!flags_.said_end) ::ERR_clear_error();
-    return flags_.said_end;
+    if (!std::exchange(flags_.said_end, true) && ::SSL_shutdown(ssl_.get()) < 0) ::ERR_clear_error();
+    return socket_.flush() == IoResult::State::moved;
   }
 
-  SocketStream socket_;
+  TlsSocket socket_;
   std::shared_ptr<TlsState> state_;
   std::shared_ptr<SSL_CTX> context_;  // until the handshake is over
   std::unique_ptr<SSL, Free> ssl_;
