@@ -9,6 +9,7 @@
 #include <string>
 #include <utility>
 
+#include <downlink/net/adapted_stream.hpp>
 #include <downlink/net/endpoint.hpp>
 #include <downlink/net/tls_context.hpp>
 #include <downlink/net/tls_stream.hpp>
@@ -125,6 +126,27 @@ inline void enable_tls(detail::EndpointBase& endpoint, const Tls& tls) {
   auto& core = detail::EndpointAccess::core(endpoint);
   core.tls = TlsAccess::state(tls);
   core.connect = &detail::connect_tls;
+}
+
+/// Takes over a connection that the application has accepted and whose TLS is `asio::ssl::stream`'s, Boost's, or that
+/// of anything with the same functions, with all that was read of it from the request line on. No operation of its own
+/// may be under way. Such a connection costs more than one of `enable_tls`: 35 KB of buffers more, a copy of what is
+/// sent, and an operation for each record. The stream must be of an `io_context` of the endpoint's, else
+/// `errc::foreign_executor`.
+template <class AsyncStream>
+error_code adopt_tls(detail::EndpointBase& endpoint, AsyncStream stream, std::string read) {
+  const auto& core = detail::EndpointAccess::shared(endpoint);
+  for (const auto& shard : core->shards) {
+    if (&net::query(stream.get_executor(), net::execution::context) != &shard->context()) continue;
+    error_code ignored;
+    stream.lowest_layer().set_option(net::ip::tcp::no_delay(true), ignored);
+    using Adapted = detail::AdaptedStream<AsyncStream>;
+    Adapted adapted(std::move(stream), detail::application_executor(shard));
+    detail::ConnectionRef connection(new detail::ConnectionOver<Adapted>(core, shard, std::move(adapted)));
+    connection->start_on_shard(std::move(read));
+    return {};
+  }
+  return errc::foreign_executor;
 }
 
 }  // namespace downlink

@@ -68,7 +68,10 @@ TEST_CASE("ALPN chooses HTTP/1.1, and a client that offers something else alone 
   };
   CHECK(chosen("\x02h2\x08http/1.1") == "http/1.1");
   CHECK(chosen("\x08http/1.0") == "http/1.0");
-  CHECK(server.refusal(offer("\x02h2\x03" "ftp")).find("no application protocol") != std::string::npos);
+  CHECK(server
+            .refusal(offer("\x02h2\x03"
+                           "ftp"))
+            .find("no application protocol") != std::string::npos);
   CHECK(server.failed(TlsFailure::nothing_in_common) == 1);
 }
 
@@ -84,8 +87,7 @@ TEST_CASE("a client without a cipher in common is told so, and counted", "[tls][
 
 TEST_CASE("a client that trusts nobody here turns the certificate down, and is counted", "[tls][RFC8446-6.2]") {
   TlsServer server;
-  const auto context =
-      client_context([](SSL_CTX* made) { ::SSL_CTX_set_verify(made, SSL_VERIFY_PEER, nullptr); });
+  const auto context = client_context([](SSL_CTX* made) { ::SSL_CTX_set_verify(made, SSL_VERIFY_PEER, nullptr); });
   TlsClient client(server.connect(), context.get());
   CHECK_THROWS(client.handshake());
   client.flush();
@@ -97,11 +99,11 @@ TEST_CASE("what is no TLS ends its connection, and nothing else", "[tls][RFC8446
   TlsClient watcher(server.port());
   watcher.handshake().send(request_text("GET", "/c", event_stream));
   watcher.read_until("\r\n\r\n");
-  const std::string bytes =
-      GENERATE(std::string("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"), std::string("PUT /c HTTP/1.1\r\n\r\n"),
-               std::string("CONNECT a:1 HTTP/1.1\r\n\r\n"), std::string(100, '\0'), std::string(100, '\x16'),
-               std::string("\x16\x03\x01\xff\xff", 5) + std::string(1000, 'x'), std::string(70'000, '\xff'),
-               std::string("\x15\x03\x03\x00\x02\x02\x28", 7), std::string("\x80\x2e\x01\x00\x02", 5) + std::string(60, 'x'));
+  const std::string bytes = GENERATE(
+      std::string("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"), std::string("PUT /c HTTP/1.1\r\n\r\n"),
+      std::string("CONNECT a:1 HTTP/1.1\r\n\r\n"), std::string(100, '\0'), std::string(100, '\x16'),
+      std::string("\x16\x03\x01\xff\xff", 5) + std::string(1000, 'x'), std::string(70'000, '\xff'),
+      std::string("\x15\x03\x03\x00\x02\x02\x28", 7), std::string("\x80\x2e\x01\x00\x02", 5) + std::string(60, 'x'));
   auto client = server.connect();
   client.try_send(bytes);
   CHECK(client.closed_by_peer(20s));
@@ -179,8 +181,7 @@ TEST_CASE("limits on connections hold for those that have not finished their han
 
 TEST_CASE("renegotiation is refused, and the connection lives on", "[tls][RFC5246-7.4.1.1]") {
   TlsServer server;
-  const auto context =
-      client_context([](SSL_CTX* made) { ::SSL_CTX_set_max_proto_version(made, TLS1_2_VERSION); });
+  const auto context = client_context([](SSL_CTX* made) { ::SSL_CTX_set_max_proto_version(made, TLS1_2_VERSION); });
   TlsClient client(server.connect(), context.get());
   client.handshake();
   ::SSL_renegotiate(client.ssl());
@@ -200,8 +201,7 @@ TEST_CASE("renegotiation is refused, and the connection lives on", "[tls][RFC524
 TEST_CASE("a client resumes its session by a ticket, with either version", "[tls][RFC8446-2.2][RFC5077]") {
   TlsServer server;
   const int version = GENERATE(TLS1_2_VERSION, TLS1_3_VERSION);
-  const auto context =
-      client_context([=](SSL_CTX* made) { ::SSL_CTX_set_max_proto_version(made, version); });
+  const auto context = client_context([=](SSL_CTX* made) { ::SSL_CTX_set_max_proto_version(made, version); });
   TlsClient first(server.connect(), context.get());
   CHECK(first.handshake().get("/c").find("HTTP/1.1 200") == 0);
   const Owned<SSL_SESSION, ::SSL_SESSION_free> session(::SSL_get1_session(first.ssl()));

@@ -18,9 +18,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-std::unique_ptr<TlsTunnel> tunnel(std::uint16_t port) {
-  return std::make_unique<TlsTunnel>(Connection(port, 20s));
-}
+std::unique_ptr<TlsTunnel> tunnel(std::uint16_t port) { return std::make_unique<TlsTunnel>(Connection(port, 20s)); }
 
 }  // namespace
 

@@ -11,6 +11,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include <downlink/error.hpp>
@@ -40,6 +41,13 @@ enum class TlsFailure : std::uint8_t {
   /// Anything else.
   other,
 };
+
+/// The name of a failure, such as `not_tls`.
+constexpr std::string_view name_of(TlsFailure why) noexcept {
+  constexpr std::string_view names[] = {"not_tls",           "version",     "nothing_in_common", "client_certificate",
+                                        "refused_by_client", "client_left", "unfinished",        "other"};
+  return names[static_cast<std::size_t>(why)];
+}
 
 /// What TLS does and has done. A copy of plain numbers.
 struct TlsStats {
