@@ -218,6 +218,10 @@ struct ServedTls : Served<Ts...> {
       : Served<Ts...>(std::move(options), std::move(channel_options)) {
     enable_tls(this->server, tls);
   }
+  /// Whether that many handshakes come to be counted.
+  bool handshakes(std::uint64_t count) const {
+    return eventually([&] { return tls.stats().handshakes == count; });
+  }
   std::uint64_t failed(TlsFailure why) const { return tls.stats().failed[why]; }
   bool fails(TlsFailure why, std::uint64_t count = 1) const {
     return eventually([&] { return failed(why) == count; });

@@ -55,7 +55,7 @@ TEST_CASE("every transport is served over TLS, and one cursor goes through all o
   ws.send_close(1000);
   CHECK(ws.closes().close_code() == 1000);
   CHECK(eventually([&] { return ws_way->end() == TlsTunnel::End::notified; }));
-  CHECK(server.tls.stats().handshakes == 3);
+  CHECK(server.handshakes(3));
 }
 
 TEST_CASE("messages of every size come whole and in order", "[tls][scenario][WIRE-5]") {
@@ -133,7 +133,7 @@ TEST_CASE("a drain ends each connection with close_notify", "[tls][scenario][WIR
   for (auto* client : {&idle, &held, &sse, &ws}) client->connection().close();
   CHECK(eventually([&] { return drained.load(); }, 20s));
   CHECK(server.connections(0));
-  CHECK(server.failed(TlsFailure::unfinished) == 1);
+  CHECK(server.fails(TlsFailure::unfinished, 1));
 }
 
 TEST_CASE("a peer that goes, with close_notify, without it or by a reset, leaves nothing behind",
