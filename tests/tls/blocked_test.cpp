@@ -187,7 +187,8 @@ TEST_CASE("messages that expire while a record waits are not torn", "[tls][scena
 }
 
 TEST_CASE("a reader that takes nothing is reset after the write time-out", "[tls][scenario][WIRE-7]") {
-  ServedTls<Sse> server({.stream = {.heartbeat = 100ms, .write_timeout = 300ms}}, {.max_lag = 64 << 20});
+  ServedTls<Sse> server({.stream = {.heartbeat = 100ms, .write_timeout = 300ms}, .socket = {.user_timeout = 0ms}},
+                        {.max_lag = 64 << 20});
   server.start();
   TlsClient client(slow_connection(server.port(), 16 << 10));
   client.handshake().send(request_text("GET", "/c", event_stream));

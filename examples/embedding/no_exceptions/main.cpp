@@ -1,10 +1,12 @@
 // An application that is compiled with -fno-exceptions. The library's headers need exceptions, so one source of the
 // application, push.cpp, is compiled with them and lets none out; everything else goes without.
-//   echo hello | no_exceptions     and     curl 'http://127.0.0.1:8080/feed?cursor=earliest'
+//   curl -N -H 'Accept: text/event-stream' http://127.0.0.1:8080/feed
 
+#include <chrono>
 #include <cstdlib>
 #include <iostream>
 #include <string>
+#include <thread>
 
 #include "push.hpp"
 
@@ -20,7 +22,8 @@ int main(int argc, char** argv) {
     return 1;
   }
   std::cout << "listening on http://127.0.0.1:" << push.port() << "/feed" << std::endl;
-  for (std::string line; std::getline(std::cin, line);) {
-    if (!push.publish(line)) std::cerr << "not published: " << line << '\n';
+  for (int price = 42000;; ++price) {
+    if (!push.publish(std::to_string(price))) std::cerr << "not published\n";
+    std::this_thread::sleep_for(std::chrono::milliseconds{100});
   }
 }
