@@ -20,7 +20,8 @@ using namespace std::chrono_literals;
 
 // A coroutine: reads a channel for as long as it is open.
 asio::awaitable<void> print(downlink::Channel channel) try {
-  downlink::Subscription subscription{co_await asio::this_coro::executor, channel, {.cursor = "earliest"}};
+  const auto executor = co_await asio::this_coro::executor;  // by itself: GCC 12 spoils temporaries beside a co_await
+  downlink::Subscription subscription{executor, channel, {.cursor = "earliest"}};
   while (true) {
     const downlink::Batch batch = co_await subscription.next();
     for (const auto& delivered : batch.messages) std::cout << delivered.message().data << std::endl;
