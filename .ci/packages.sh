@@ -79,6 +79,7 @@ need_to_build_examples() {
   need libasio-dev has_header asio.hpp
   need 'libllhttp-dev|node-llhttp' has_header llhttp.h ../share/include/llhttp/llhttp.h
   need zlib1g-dev has_header zlib.h
+  want libssl-dev has_header openssl/ssl.h
   need libcli11-dev has_header CLI/CLI.hpp
   need nlohmann-json3-dev has_header nlohmann/json.hpp
 }

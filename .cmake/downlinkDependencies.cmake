@@ -1,6 +1,6 @@
 # Finds what downlink needs and defines the imported targets downlink::asio and downlink::llhttp, downlink::boost_asio
-# where Boost is found, and downlink::deflate where zlib is. CMakeLists.txt and the installed package both include this
-# file.
+# where Boost is found, downlink::deflate where zlib is, and downlink::tls where OpenSSL is. CMakeLists.txt and the
+# installed package both include this file.
 #
 # Each dependency is looked for in this order: a target that the project already has; a config package; the
 # system's files; a pinned release (DOWNLINK_FETCH_DEPENDENCIES). What is missing after that ends up as a sentence
@@ -9,6 +9,7 @@
 set(downlink_missing "")
 set(downlink_asio_minimum 1.22)
 set(downlink_llhttp_minimum 8.1)
+set(downlink_openssl_minimum 3.0)
 set(downlink_boost_minimum 1.78)  # the first whose Asio is 1.22
 
 # The version that a dependency's headers in `directory` state, or "".
@@ -335,6 +336,25 @@ if(NOT TARGET downlink::deflate AND (DOWNLINK_DEFLATE STREQUAL "AUTO" OR DOWNLIN
   elseif(NOT DOWNLINK_DEFLATE STREQUAL "AUTO")
     list(APPEND downlink_missing "DOWNLINK_DEFLATE is on, and no zlib was found: install it (zlib1g-dev on Debian and \
 Ubuntu, zlib in vcpkg and Conan), define the target ZLIB::ZLIB before downlink is added, or leave the option at AUTO.")
+  endif()
+endif()
+
+# --- OpenSSL, optional --------------------------------------------------------------------------------------------
+
+# downlink::tls is what <downlink/tls.hpp> needs beside downlink::downlink or downlink::downlink_boost.
+if(NOT DEFINED DOWNLINK_TLS)
+  set(DOWNLINK_TLS AUTO)
+endif()
+if(NOT TARGET downlink::tls AND (DOWNLINK_TLS STREQUAL "AUTO" OR DOWNLINK_TLS))
+  if(NOT TARGET OpenSSL::SSL)
+    downlink_find_package(OpenSSL ${downlink_openssl_minimum} QUIET)
+  endif()
+  if(TARGET OpenSSL::SSL)
+    downlink_define_dependency(tls LINK OpenSSL::SSL)
+  elseif(NOT DOWNLINK_TLS STREQUAL "AUTO")
+    list(APPEND downlink_missing "DOWNLINK_TLS is on, and no OpenSSL ${downlink_openssl_minimum} or newer was found: \
+install it (libssl-dev on Debian and Ubuntu, openssl in vcpkg and Conan), define the target OpenSSL::SSL before \
+downlink is added, or leave the option at AUTO.")
   endif()
 endif()
 

@@ -23,6 +23,7 @@ need_to_build_examples
 need catch2 has_header catch2/catch.hpp catch2/catch_all.hpp
 need 'libboost1.81-dev|libboost1.83-dev|libboost-dev' has_header boost/asio.hpp
 need libssl-dev has_header openssl/ssl.h
+need openssl command -v openssl
 need curl command -v curl
 need pkg-config command -v pkg-config
 want ccache command -v ccache

@@ -5,7 +5,9 @@
 #include <cstddef>
 #include <deque>
 #include <exception>
+#include <functional>
 #include <iostream>
+#include <optional>
 #include <stdexcept>
 #include <thread>
 #include <vector>
@@ -40,6 +42,18 @@ void serve(const hub::Options& options) {
     service.drain(stop);
     signals.async_wait([&](downlink::error_code, int) { stop(); });  // a second one does not wait
   });
+  std::optional<net::signal_set> renewed;
+  std::function<void()> await_renewal = [&] {
+    renewed->async_wait([&](downlink::error_code error, int) {
+      if (error) return;
+      service.reload();
+      await_renewal();
+    });
+  };
+  if (options.tls_cert) {
+    renewed.emplace(loops.front(), SIGHUP);
+    await_renewal();
+  }
   service.start();
   std::cout << "listening on " << service.url() << std::endl;
 

@@ -91,6 +91,17 @@ void write_server(Text& text, const downlink::ServerStats& server) {
   text.one("downlink_handler_failures_total", "Handlers that threw.", server.handler_failures);
 }
 
+#ifdef EXAMPLE_TLS
+void write_tls(Text& text, const downlink::TlsStats& tls) {
+  text.one("downlink_tls_handshakes_total", "TLS handshakes that were completed.", tls.handshakes);
+  text.one("downlink_tls_resumed_total", "TLS handshakes that resumed a session.", tls.resumed);
+  text.family("downlink_tls_failures_total", "Connections that were over before their TLS handshake was, by why.");
+  for (std::size_t i = 0; i < tls.failed.figures.size(); ++i) {
+    text.sample(tls.failed.figures[i], "reason", name_of(static_cast<downlink::TlsFailure>(i)));
+  }
+}
+#endif
+
 void write_channels(Text& text, const downlink::HubStats& hub) {
   const auto& all = hub.sum;
   text.one("downlink_channels", "Channels that are kept.", hub.channels);
@@ -133,6 +144,9 @@ std::string to_prometheus(const Metrics& metrics) {
   text.family("downlink_build_info", "The version that runs, as a label; always 1.");
   text.sample(1, "version", version());
   write_server(text, metrics.server);
+#ifdef EXAMPLE_TLS
+  if (metrics.tls) write_tls(text, *metrics.tls);
+#endif
   write_channels(text, metrics.channels);
   write_process(text, metrics);
   return text.take();

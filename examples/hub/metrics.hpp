@@ -1,10 +1,14 @@
 #pragma once
 
 #include <chrono>
+#include <optional>
 #include <string>
 
 #include <downlink/channel/stats.hpp>
 #include <downlink/net/stats.hpp>
+#ifdef EXAMPLE_TLS
+#include <downlink/net/tls_context.hpp>
+#endif
 
 #include "hub/process.hpp"
 
@@ -15,6 +19,10 @@ struct Metrics {
   downlink::ServerStats server = {};
   downlink::HubStats channels = {};
   Process process = {};
+#ifdef EXAMPLE_TLS
+  /// Where the hub speaks TLS.
+  std::optional<downlink::TlsStats> tls = {};
+#endif
   std::chrono::system_clock::time_point started = {};
 };
 

@@ -278,6 +278,12 @@ std::optional<int> parse(int argc, const char* const* argv, Options& options) {
 #ifdef EXAMPLE_DEFLATE
   parser.add_flag("--deflate", "Compress WebSocket messages for clients that offer it", options.deflate);
 #endif
+#ifdef EXAMPLE_TLS
+  parser.add("--tls-cert", "FILE", "Speak TLS, with this certificate chain in PEM; SIGHUP reads it again",
+             [&](const std::string& value) { options.tls_cert = value; });
+  parser.add("--tls-key", "FILE", "The certificate's private key in PEM",
+             [&](const std::string& value) { options.tls_key = value; });
+#endif
 
   parser.add("--head-timeout", "SECONDS", "Time for a request's head to come (10)", time(options.head_timeout, some));
   parser.add("--body-timeout", "SECONDS", "Time for a request's body to come (30)", time(options.body_timeout, some));
@@ -288,6 +294,9 @@ std::optional<int> parse(int argc, const char* const* argv, Options& options) {
                           "Publish this machine's figures on the channel 'telemetry' (on)", options.telemetry);
 
   if (const auto code = parser.parse(argc, argv)) return code;
+  if (options.tls_cert.has_value() != options.tls_key.has_value()) {
+    throw BadOption("--tls-cert and --tls-key go together");
+  }
   if (!options.publish_token) options.publish_token = options.token;
   return std::nullopt;
 }

@@ -55,6 +55,9 @@ struct Options {
   std::size_t max_connections = 0;
   /// Whether WebSockets compress for clients that offer it; only where the hub was built with zlib.
   bool deflate = false;
+  /// The server's certificate and its key, as PEM files: both or neither; only where the hub was built with OpenSSL.
+  std::optional<std::string> tls_cert;
+  std::optional<std::string> tls_key;
 
   std::chrono::milliseconds head_timeout{10'000};
   std::chrono::milliseconds body_timeout{30'000};

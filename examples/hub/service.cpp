@@ -83,6 +83,12 @@ Service::Service(const downlink::Contexts& contexts, const Options& options)
 #ifdef EXAMPLE_DEFLATE
   if (options.deflate) downlink::enable_deflate(server_);
 #endif
+#ifdef EXAMPLE_TLS
+  if (options.tls_cert) {
+    tls_.emplace(downlink::TlsFiles{.certificate = *options.tls_cert, .key = *options.tls_key});
+    downlink::enable_tls(server_, *tls_);
+  }
+#endif
   server_.route(route, channels_);
   server_.authorize([this](const downlink::RequestHead& head) { return access_.decide(head); });
   server_.on_message(
@@ -103,7 +109,16 @@ void Service::start() {
 
 std::string Service::url() const {
   const bool v6 = server_.address().find(':') != std::string::npos;
-  return "http://" + (v6 ? '[' + server_.address() + ']' : server_.address()) + ':' + std::to_string(server_.port());
+  return (options_.tls_cert ? "https://" : "http://") + (v6 ? '[' + server_.address() + ']' : server_.address()) + ':' +
+         std::to_string(server_.port());
+}
+
+void Service::reload() {
+#ifdef EXAMPLE_TLS
+  if (!tls_) return;
+  if (const auto error = tls_->reload())
+    std::cerr << "hub: the certificate was not reloaded: " << error.message() << std::endl;
+#endif
 }
 
 void Service::drain(std::function<void()> done) {
@@ -131,8 +146,12 @@ downlink::Reply Service::take(const downlink::Peer& from, downlink::Inbound mess
 }
 
 std::string Service::metrics() const {
-  return to_prometheus(
-      {.server = server_.stats(), .channels = channels_.stats(), .process = read_process(), .started = started_});
+  Metrics now{.server = server_.stats(), .channels = channels_.stats(), .process = read_process()};
+  now.started = started_;
+#ifdef EXAMPLE_TLS
+  if (tls_) now.tls = tls_->stats();
+#endif
+  return to_prometheus(now);
 }
 
 void Service::publish_telemetry() {

@@ -6,6 +6,9 @@
 #include <string>
 
 #include <downlink/downlink.hpp>
+#ifdef EXAMPLE_TLS
+#include <downlink/tls.hpp>
+#endif
 
 #include "hub/access.hpp"
 #include "hub/error_log.hpp"
@@ -23,8 +26,11 @@ class Service {
   /// Begins to listen and to publish telemetry. Throws `downlink::system_error` where it can't listen.
   void start();
 
-  /// Where it listens, as `http://ADDRESS:PORT`.
+  /// Where it listens, as `http://ADDRESS:PORT`, or `https`.
   std::string url() const;
+
+  /// Reads the certificate again, where there is one.
+  void reload();
 
   /// Stops in an orderly way within the drain timeout, then calls `done`.
   void drain(std::function<void()> done);
@@ -45,6 +51,9 @@ class Service {
   downlink::net::steady_timer telemetry_timer_;
   downlink::net::steady_timer expiry_timer_;
   downlink::Server<downlink::WebSocket, downlink::Sse, downlink::LongPolling, downlink::ShortPolling> server_;
+#ifdef EXAMPLE_TLS
+  std::optional<downlink::Tls> tls_;
+#endif
 };
 
 }  // namespace hub

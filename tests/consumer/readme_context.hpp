@@ -13,6 +13,9 @@
 #ifdef README_DEFLATE
 #include <downlink/deflate.hpp>
 #endif
+#ifdef README_TLS
+#include <downlink/tls.hpp>
+#endif
 
 // Each piece is the body of a function with these parameters, which it may shadow or leave alone.
 #pragma GCC diagnostic ignored "-Wshadow"

@@ -75,12 +75,13 @@ class ExampleProgram {
     first_line_ = output_text_.substr(0, output_text_.find('\n'));
     return first_line_;
   }
-  /// The port in `listening on http://ADDRESS:PORT…`, which is the first line.
+  /// The port in `listening on http://ADDRESS:PORT…`, or `https`, which is the first line.
   std::uint16_t port() {
-    constexpr std::string_view before = "listening on http://";
     const std::string& line = first_line();
-    if (!line.starts_with(before)) throw std::runtime_error("an unexpected first line: " + line);
-    const auto end = std::min(line.find('/', before.size()), line.size());
+    if (!line.starts_with("listening on http://") && !line.starts_with("listening on https://")) {
+      throw std::runtime_error("an unexpected first line: " + line);
+    }
+    const auto end = std::min(line.find('/', line.find("://") + 3), line.size());
     return static_cast<std::uint16_t>(std::stoul(line.substr(line.rfind(':', end) + 1)));
   }
 

@@ -526,6 +526,7 @@ class ConnectionOver final : public Connection {
 
  protected:
   IoResult try_write(std::span<const net::const_buffer> buffers) override { return stream_.try_write(buffers); }
+  std::size_t committed() const override { return stream_.committed(); }
   IoResult read_some(net::mutable_buffer buffer) override { return stream_.try_read(buffer); }
   void await(Readable handler) override { stream_.async_ready(Ready::read, std::move(handler)); }
   bool read_into(net::mutable_buffer buffer, Received handler) override {

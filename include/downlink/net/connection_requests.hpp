@@ -95,7 +95,8 @@ inline void Connection::proceed() {
       const net::const_buffer buffer(interim.data(), interim.size());
       // Whoever has no room for it sends the body after a while anyway; but half of it would garble what follows.
       const IoResult written = try_write({&buffer, 1});
-      if (written.state == IoResult::State::moved && written.bytes < interim.size()) return close(true);
+      const bool none = written.bytes == 0 && committed() == 0;
+      if (written.bytes < interim.size() && !none) return close(true);
       counters().bytes_sent.add(written.bytes);
     }
   }

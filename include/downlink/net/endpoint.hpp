@@ -234,6 +234,7 @@ class EndpointBase {
 /// The way of the optional headers to what an endpoint's connections share.
 struct EndpointAccess {
   static EndpointCore& core(EndpointBase& endpoint) { return *endpoint.core_; }
+  static const std::shared_ptr<EndpointCore>& shared(EndpointBase& endpoint) { return endpoint.core_; }
 };
 
 inline void EndpointBase::drain(std::chrono::milliseconds time, std::function<void()> done) {

@@ -125,6 +125,9 @@ struct EndpointCore {
     const StreamOps& (*deflate)(const RequestHead& head, const StreamOps& plain, std::string& headers) = nullptr;
   };
   Calls calls;
+  /// Makes the connections of a listener in place of plain ones, by what `tls` holds. See `enable_tls`.
+  Connection* (*connect)(const std::shared_ptr<EndpointCore>& core, Shard& shard, SocketStream socket) = nullptr;
+  std::shared_ptr<void> tls;
   AsyncHandler<Decision, const RequestHead&> authorizer;
   AsyncHandler<HttpResponse, HttpRequest> fallback;
   std::function<void(Peer)> on_subscribe;

@@ -115,6 +115,7 @@ class Listener final : public ShardMember, public Deadline, public std::enable_s
       stream.emplace(std::move(moved));
     }
     stream->configure_accepted(core_->options.socket);
+    if (core_->connect) return ConnectionRef(core_->connect(core_, *target, *std::move(stream)));
     return ConnectionRef(new ConnectionOver<SocketStream>(core_, *target, *std::move(stream)));
   }
 

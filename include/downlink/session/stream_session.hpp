@@ -40,6 +40,8 @@ class Carrier : public PeerState::Link {
   virtual const StreamOptions& stream_options() const = 0;
 
   virtual IoResult try_write(std::span<const net::const_buffer> buffers) = 0;
+  /// How many of the bytes last offered, behind those that were written, are to be finished before any others.
+  virtual std::size_t committed() const { return 0; }
   /// Calls `writable` of the session once the peer takes bytes again.
   virtual void await_writable() = 0;
   /// How long the peer's system has acknowledged nothing of what was sent; zero where that is not known.
@@ -257,11 +259,11 @@ class StreamSession : public Subscriber {
     if (written.state == IoResult::State::moved) {
       last_sent_ = shard().now();
       shard().counters().bytes_sent.add(written.bytes);
-      stop_inside(range, written.bytes);
     } else if (written.state != IoResult::State::would_block) {
       broken(EndReason::peer_left);
       return false;
     }
+    if (const auto begun = written.bytes + carrier_.committed()) stop_inside(range, written.bytes, begun);
     block();
     return false;
   }
@@ -328,27 +330,35 @@ class StreamSession : public Subscriber {
     carrier_.await_writable();
   }
 
-  // The peer took `bytes` of the range: it has begun what they reach into, which is kept until it is finished.
-  void stop_inside(const Range& range, std::size_t bytes) {
-    const auto begun = [this](const Piece& piece, Position end) {
-      shard().counters().messages_sent.add(piece.segment->messages(piece.first, end));
-      entry_.next = end;
-      if (piece.segment->begin_of(end) > piece.begin) last_begun_ = piece.segment->last_message(end);
-    };
-    for (const Piece& piece : range.pieces) {
-      if (bytes >= piece.size()) {
-        bytes -= piece.size();
-        begun(piece, piece.last);
-        continue;
+  // The peer took `bytes` of the range, and the stream is committed to `begun` of it: the messages that these reach
+  // into have begun, and what is left of them is kept until it is finished.
+  void stop_inside(const Range& range, std::size_t bytes, std::size_t begun) {
+    std::string rest;  // of several pieces, which only a stream that commits itself to more than it sends leaves
+    for (auto piece = range.pieces.begin(); begun > 0; ++piece) {
+      const Segment& segment = *piece->segment;
+      const auto cut = static_cast<std::uint32_t>(piece->begin + std::min<std::size_t>(bytes, piece->size()));
+      const auto end = static_cast<std::uint32_t>(piece->begin + std::min<std::size_t>(begun, piece->size()));
+      bytes -= cut - piece->begin;
+      begun -= end - piece->begin;
+      Position next = piece->last;  // the first that has not begun
+      if (end < piece->end) next = segment.at_byte(end, piece->first, piece->last);
+      if (end < piece->end && end > segment.begin_of(next)) ++next;
+      shard().counters().messages_sent.add(segment.messages(piece->first, next));
+      entry_.next = next;
+      last_begun_ = segment.last_message(next);
+      const std::uint32_t kept = segment.begin_of(next);
+      if (begun == 0 && rest.empty() && kept > cut) {
+        partial_ = piece->segment;
+        partial_begin_ = cut;
+        partial_end_ = kept;
+      } else {
+        rest.append(segment.bytes() + cut, kept - cut);
       }
-      const auto cut = static_cast<std::uint32_t>(piece.begin + bytes);
-      const Position inside = piece.segment->at_byte(cut, piece.first, piece.last);
-      if (cut == piece.segment->begin_of(inside)) return begun(piece, inside);
-      partial_ = piece.segment;
-      partial_begin_ = cut;
-      partial_end_ = piece.segment->end_of(inside);
-      return begun(piece, inside + 1);
     }
+    if (rest.empty()) return;
+    partial_ = Segment::copy(0, rest);
+    partial_begin_ = 0;
+    partial_end_ = static_cast<std::uint32_t>(rest.size());
   }
 
   // Past the lag bound: the rest of a message that the peer has begun to take must not keep a whole segment that its

@@ -1,0 +1,147 @@
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <utility>
+
+#include <downlink/net/endpoint.hpp>
+
+namespace downlink::detail {
+
+/// A stream that only has asynchronous reads and writes, such as `asio::ssl::stream`, whose non-blocking writes lose
+/// what the socket does not take. It is slower than the library's own: what is sent is copied, one operation follows
+/// the other, and a read with its buffer is always under way.
+template <class AsyncStream>
+class AdaptedStream {
+ public:
+  AdaptedStream(AsyncStream stream, net::any_io_executor on_shard)
+      : state_(std::make_shared<State>(std::move(stream), std::move(on_shard))) {}
+
+  IoResult try_write(std::span<const net::const_buffer> buffers) {
+    State& state = *state_;
+    if (state.write_error) return {IoResult::State::broken, 0};
+    if (state.writing) return {IoResult::State::would_block, 0};
+    for (const auto& buffer : buffers) {
+      const std::size_t size = std::min(buffer.size(), most_written - state.out.size());
+      state.out.append(static_cast<const char*>(buffer.data()), size);
+    }
+    const IoResult result{IoResult::State::moved, state.out.size()};
+    state.write(0);
+    return result;
+  }
+
+  IoResult try_read(net::mutable_buffer buffer) {
+    State& state = *state_;
+    if (!state.in.empty() && !state.reading) {
+      const std::size_t size = std::min(buffer.size(), state.in.size());
+      std::copy_n(state.in.data(), size, static_cast<char*>(buffer.data()));
+      state.in.erase(0, size);
+      return {IoResult::State::moved, size};
+    }
+    if (!state.read_error) return {IoResult::State::would_block, 0};
+    return {state.read_error == net::error::eof ? IoResult::State::end : IoResult::State::broken, 0};
+  }
+
+  template <class Handler>
+  void async_ready(Ready what, Handler&& handler) {
+    State& state = *state_;
+    const bool input = !state.in.empty() && !state.reading;
+    if (what == Ready::write ? !state.writing : state.read_error || (what == Ready::read && input)) {
+      auto ready = [handler = std::forward<Handler>(handler)]() mutable { std::move(handler)(error_code{}); };
+      return net::post(state.executor, std::move(ready));
+    }
+    state.waiting[static_cast<std::size_t>(what)] = std::forward<Handler>(handler);
+    if (what != Ready::write && !input) state.read();
+  }
+
+  std::size_t committed() const { return 0; }
+
+  std::string remote_address() const {
+    error_code error;
+    const auto end = state_->stream.lowest_layer().remote_endpoint(error);
+    return error ? std::string() : end.address().to_string();
+  }
+
+  void end_output() {
+    state_->ends = true;
+    if (!state_->writing) state_->end();
+  }
+
+  void close(bool) {
+    error_code ignored;
+    state_->waiting = {};
+    state_->stream.lowest_layer().close(ignored);
+  }
+
+ private:
+  static constexpr std::size_t most_read = std::size_t{4} << 10;
+  static constexpr std::size_t most_written = std::size_t{64} << 10;
+
+  // Outlives the connection while operations are under way; all of it happens on the shard.
+  struct State : std::enable_shared_from_this<State> {
+    State(AsyncStream given, net::any_io_executor on_shard) : stream(std::move(given)), executor(std::move(on_shard)) {}
+
+    template <class Function>
+    auto bound(Function function) {
+      return net::bind_executor(executor, std::move(function));
+    }
+
+    void read() {
+      if (reading) return;
+      reading = true;
+      in.resize(most_read);
+      stream.async_read_some(net::buffer(in),
+                             bound([self = this->shared_from_this()](error_code error, std::size_t bytes) {
+                               self->reading = false;
+                               self->in.resize(bytes);
+                               self->read_error = error;
+                               self->wake(Ready::read);
+                               if (error) self->wake(Ready::error);
+                             }));
+    }
+
+    void write(std::size_t written) {
+      writing = written < out.size();
+      if (!writing) {
+        out = {};
+        if (ends) end();
+        return wake(Ready::write);
+      }
+      const net::const_buffer rest(out.data() + written, out.size() - written);
+      stream.async_write_some(rest,
+                              bound([self = this->shared_from_this(), written](error_code error, std::size_t bytes) {
+                                self->write_error = error;
+                                self->write(error ? self->out.size() : written + bytes);
+                              }));
+    }
+
+    void end() {
+      stream.async_shutdown(bound([self = this->shared_from_this()](error_code) {}));
+    }
+
+    void wake(Ready what) {
+      const auto handler = std::exchange(waiting[static_cast<std::size_t>(what)], nullptr);
+      if (handler) handler(error_code{});
+    }
+
+    AsyncStream stream;
+    net::any_io_executor executor;
+    std::array<std::function<void(error_code)>, 3> waiting;
+    std::string in;
+    std::string out;
+    error_code read_error;
+    error_code write_error;
+    bool reading = false;
+    bool writing = false;
+    bool ends = false;
+  };
+
+  std::shared_ptr<State> state_;
+};
+
+}  // namespace downlink::detail
