@@ -11,6 +11,7 @@
 #include <iostream>
 #include <string>
 #include <thread>
+#include <utility>
 
 #include <asio/detached.hpp>
 #include <asio/this_coro.hpp>
@@ -42,7 +43,8 @@ int main(int argc, char** argv) try {
   server.on_message("/echo", [publisher](downlink::Peer, downlink::Inbound in) -> asio::awaitable<downlink::Reply> {
     asio::steady_timer moment{co_await asio::this_coro::executor, 10ms};
     co_await moment.async_wait(asio::use_awaitable);
-    const auto id = co_await publisher.async_publish({.data = in.data}, asio::use_awaitable);
+    downlink::Message message{.data = in.data};
+    const auto id = co_await publisher.async_publish(std::move(message), asio::use_awaitable);
     co_return downlink::Message{.data = id.to_string()};
   });
   std::promise<void> asked_to_end;
