@@ -17,7 +17,8 @@ class Listener final : public ShardMember, public Deadline, public std::enable_s
       : core_(std::move(core)),
         shard_(core_->shards.front()),
         acceptor_(std::in_place, shard_->executor()),
-        accepts_per_second_(options.max_accepts_per_second) {
+        accepts_per_second_(options.max_accepts_per_second),
+        proxy_protocol_(options.proxy_protocol) {
     error_code error;
     const auto address = net::ip::make_address(options.address, error);
     if (error) throw std::invalid_argument("\"" + options.address + "\" is no IP address to listen at");
@@ -114,7 +115,9 @@ class Listener final : public ShardMember, public Deadline, public std::enable_s
       stream.emplace(std::move(moved));
     }
     stream->configure(core_->options.socket);
-    return ConnectionRef(new ConnectionOver<SocketStream>(core_, std::move(target), *std::move(stream)));
+    const ConnectionRef connection(new ConnectionOver<SocketStream>(core_, std::move(target), *std::move(stream)));
+    if (proxy_protocol_) connection->expect_proxy_header();
+    return connection;
   }
 
   void accepted(error_code error, const ConnectionRef& connection) {
@@ -132,6 +135,7 @@ class Listener final : public ShardMember, public Deadline, public std::enable_s
   std::shared_ptr<Shard> shard_;
   std::optional<Shard::Acceptor> acceptor_;
   const std::size_t accepts_per_second_;
+  const bool proxy_protocol_;
   RateMeter meter_;
   std::uint16_t port_ = 0;
 };
