@@ -58,7 +58,7 @@ TEST_CASE("a peer's address is what a trusted proxy says, and no other", "[scena
 }
 
 TEST_CASE("a trusted proxy's host makes an origin the server's own", "[scenario][WIRE-8][RFC7239-5.3]") {
-  constexpr auto page = "Origin: https://pub.example\r\nX-Forwarded-Host: pub.example\r\n";
+  constexpr auto page = "Host: inner\r\nOrigin: https://pub.example\r\nX-Forwarded-Host: pub.example\r\n";
   const auto status = [&](std::vector<std::string> proxies) {
     Mirror mirror(trusting(std::move(proxies)));
     Connection connection(mirror.server.port());
