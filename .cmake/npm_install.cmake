@@ -4,7 +4,7 @@
 # copy. The network is used only when package.json or the lock file changed since the last time.
 cmake_minimum_required(VERSION 3.25)
 
-foreach(folder IN ITEMS tests/browser examples/hub/web include/downlink/browser)
+foreach(folder IN ITEMS tests/browser tests/proxies examples/hub/web include/downlink/browser)
   file(GLOB files "${SOURCE}/${folder}/*")
   list(FILTER files EXCLUDE REGEX "/node_modules$")
   file(MAKE_DIRECTORY "${COPY}/${folder}")
