@@ -91,7 +91,7 @@ export async function startProxy(t, kind, to, timeout) {
     const { command: [program, ...given], config } = kinds[kind](folder, port, to, timeout);
     await writeFile(join(folder, "config"), config);
     const child = spawn(program, given, { cwd: folder, stdio: ["ignore", "pipe", "pipe"],
-      env: { ...process.env, HOME: folder, XDG_DATA_HOME: folder, XDG_CONFIG_HOME: folder } });
+      env: { ...process.env, PATH: `${process.env.PATH}:/usr/sbin`, HOME: folder, XDG_DATA_HOME: folder, XDG_CONFIG_HOME: folder } });
     let said = "";
     for (const output of [child.stdout, child.stderr]) output.on("data", (text) => { said += text; });
     const gone = once(child, "exit");
@@ -103,10 +103,9 @@ export async function startProxy(t, kind, to, timeout) {
       continue;
     }
     t.after(async () => {
-      child.kill("SIGTERM");
-      const late = setTimeout(() => child.kill("SIGKILL"), 2000);
+      // nginx has processes of its own to end; the others would wait for streams.
+      child.kill(program === "nginx" ? "SIGTERM" : "SIGKILL");
       await gone;
-      clearTimeout(late);
       await rm(folder, { recursive: true, force: true, maxRetries: 5 });
     });
     return `http://127.0.0.1:${port}`;
