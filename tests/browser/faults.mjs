@@ -127,6 +127,7 @@ export const inNode = (t) => async (url, options) => {
   return {
     heard: async () => heard.map((entry) => "data" in entry ? { ...entry, data: plain(entry.data) } : entry),
     get: async (name) => client[name],
+    state: async () => [client.readyState, client.transport],
     call: async (name, ...given) => client[name](...given),
     sendBytes: (bytes) => client.send(Uint8Array.from(bytes)),
   };
@@ -150,6 +151,7 @@ export const inPage = (page) => async (url, options) => {
   }, ["/downlink.js", url, options]);
   return {
     heard: () => handle.evaluate(({ heard }) => heard),
+    state: () => handle.evaluate(({ client }) => [client.readyState, client.transport]),
     get: (name) => handle.evaluate(({ client }, wanted) => client[wanted], name),
     call: (name, ...given) => handle.evaluate(({ client }, [called, values]) => client[called](...values), [name, given]),
     sendBytes: (bytes) => handle.evaluate(({ client }, values) => client.send(Uint8Array.from(values)), bytes),
@@ -168,4 +170,4 @@ export const until = async (client, holds) => {
   }, () => `waited in vain; heard at last ${seen}`);
 };
 export const opened = (client, transport) =>
-  until(client, async () => await client.get("readyState") === Downlink.OPEN && await client.get("transport") === transport);
+  until(client, async () => String(await client.state()) === `${Downlink.OPEN},${transport}`);

@@ -104,7 +104,7 @@ for (const agent of ["Node", "Chromium"]) describe(agent, () => {
   });
 
   test("a stream that falls silent is found out, and the next transport goes on", async (t) => {
-    t.options = { timeout: 1500, wait: 1 };
+    t.options = { timeout: 2500, patience: 3000, wait: 1 };
     const { client, stop, proxy } = await setUp(t, agent);
     await opened(client, "websocket");
     proxy.stall();

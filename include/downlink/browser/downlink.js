@@ -27,6 +27,7 @@ export class Downlink extends EventTarget {
   /** Connections in a row that ended soon after they had opened. */
   #brief = 0;
   #climbs = 0;
+  #sudden;
   #retry = 0;
   #wait;
   #told;
@@ -122,15 +123,17 @@ export class Downlink extends EventTarget {
     const { signal } = link;
     const socket = this.#names[at] === "websocket";
     const last = at + 1 === this.#names.length;
-    let looked = link.heard = Date.now();
+    let [looked, asked, known, slept] = [Date.now()];
+    link.heard = looked;
     return new Promise((_, reject) => {
       // By the clock on the wall, which goes on while a machine sleeps; then silence is nobody's fault.
       link.wake = async () => {
         const now = Date.now();
-        const slept = now - looked > patience + 1000;
+        slept = (slept && known === link.heard) || now - looked > patience + 1000;
+        known = link.heard;
         looked = now;
-        if (now - link.heard <= (link.opened || last ? timeout : patience)) return;
-        link.heard = now;
+        if (now - Math.max(known, asked ?? 0) <= (link.opened || last ? timeout : patience)) return;
+        asked = now;
         try {
           if (link.opened && socket && !await this.#overtaken()) return;
           throw failure("the server has been silent for too long", slept ? { retryAfter: 0 } : { fault: true });
@@ -167,6 +170,7 @@ export class Downlink extends EventTarget {
     const next = error.fault && this.#at + 1 < this.#names.length;
     if (error.final && !next) return this.#end(error);
     if (next) {
+      this.#sudden = !opened && this.transport === this.#told;
       this.#at += 1;
       this.#brief = wait = 0;
     } else {
@@ -205,7 +209,10 @@ export class Downlink extends EventTarget {
   async #climb({ signal }) {
     const { upgradeAfter, random } = this.#options;
     while (this.#at > 0 && !signal.aborted) {
-      await pause(upgradeAfter * 2 ** Math.min(this.#climbs, 4) * (1 + random()) / 2, signal);
+      // What worked until now was perhaps tried just before a server was back.
+      const wait = this.#sudden ? 1000 : upgradeAfter * 2 ** Math.min(this.#climbs, 4);
+      this.#sudden = false;
+      await pause(wait * (1 + random()) / 2, signal);
       this.#climbs += 1;
       for (let at = 0; at < this.#at && !signal.aborted; at += 1) {
         const trial = new AbortController();
