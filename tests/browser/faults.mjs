@@ -15,7 +15,7 @@ export class FaultyProxy {
   buffering = false;
   /** Answers everything with this status. */
   status = 0;
-  /** Milliseconds after which a request without an answer gets 504. */
+  /** Milliseconds after which a held poll gets 504. */
   hold = 0;
   /** Open connections pass nothing on, and stay open; later ones do. */
   #stalled = 0;
@@ -60,7 +60,7 @@ export class FaultyProxy {
     if (this.status) return response.writeHead(this.status, { "Retry-After": "0" }).end();
     const { host, port } = this.hub;
     const upstream = http.request({ host, port, path: request.url, method: request.method, headers: request.headers, agent: false });
-    const late = this.hold && setTimeout(() => {
+    const late = this.hold && request.url.includes("wait=") && setTimeout(() => {
       upstream.destroy();
       if (!response.headersSent) response.writeHead(504).end();
     }, this.hold);

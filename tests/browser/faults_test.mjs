@@ -84,7 +84,7 @@ for (const agent of ["Node", "Chromium"]) describe(agent, () => {
   });
 
   test("where no request may wait, short polling takes over", async (t) => {
-    const { client, stop } = await setUp(t, agent, { upgrade: "refuse", buffering: true, hold: 60 });
+    const { client, stop } = await setUp(t, agent, { upgrade: "refuse", buffering: true, hold: 200 });
     await stop();  // else no poll would be held
     await opened(client, "short-polling");
     await exact(client, stop);
