@@ -37,7 +37,7 @@ const faults = {
 
 test(`each message comes once through ${seconds} seconds of faults`, async (t) => {
   t.diagnostic(`DOWNLINK_EXACTNESS_SEED=${first}`);
-  const hub = await startHub("--heartbeat", "0.1", "--history", 10_000_000, "--history-bytes", 1 << 30, "--telemetry", "off");
+  const hub = await startHub("--heartbeat", "0.5", "--history", 10_000_000, "--history-bytes", 1 << 30, "--telemetry", "off");
   const browser = await startBrowser();
   t.after(async () => {
     await browser.close();

@@ -9,7 +9,7 @@ import { Downlink, startBrowser, startHub, transports } from "./support.mjs";
 
 /** Everything soon, but what a test is not about. */
 const quick = { cursor: "earliest", pollInterval: 30, patience: 1500, upgradeAfter: 1e8 };
-const hubOptions = ["--heartbeat", "0.1", "--history", "100000", "--telemetry", "off"];
+const hubOptions = ["--heartbeat", "1", "--history", "100000", "--telemetry", "off"];
 
 let hub;
 let browser;

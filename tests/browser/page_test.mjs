@@ -175,8 +175,8 @@ test("no width needs horizontal scrolling", async () => {
   const assertFits = async () => {
     for (const width of [360, 390, 680, 900, 1190, 1440, 1920]) {
       await page.setViewportSize({ width, height: 844 });
-      const excess = await page.evaluate(() => ["html", "main .panel", "[data-answer]", "[data-transport]", "[data-transport] > header", "[data-machine] dd"]
-        .flatMap((selector) => [...document.querySelectorAll(selector)].map((element) =>
+      const excess = await page.evaluate(() => ["html", "main .panel", "[data-answer]", "[data-transport]",
+        "[data-transport] > header", "[data-machine] dd"].flatMap((selector) => [...document.querySelectorAll(selector)].map((element) =>
           [selector, element.textContent.slice(0, 40), element.scrollWidth - element.clientWidth])));
       for (const [selector, words, wide] of excess) {
         assert.ok(wide <= 0, `${selector} "${words}" is ${wide} px too wide at ${width}`);

@@ -11,7 +11,7 @@ let browser;
 let number = 0;
 
 before(async () => {
-  hub = await startHub("--heartbeat", "0.1", "--telemetry", "off");
+  hub = await startHub("--heartbeat", "0.5", "--telemetry", "off");
   browser = await startBrowser();
 });
 after(async () => {

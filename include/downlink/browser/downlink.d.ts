@@ -6,7 +6,7 @@
  *
  * It keeps the id of the last message as its cursor and hands it back with each request: no loss of a connection and no
  * change of transport costs or repeats a message, and what the server no longer has is told as a `gap`. One ES module
- * without dependencies, for current browsers and Node 20 (to which a `WebSocket` has to be passed, as of the package ws).
+ * without dependencies, for current browsers and Node 20 (which has to be passed a `WebSocket`, as of the package ws).
  */
 
 /** The ways in which messages may come, best first. */
@@ -20,7 +20,7 @@ export interface DownlinkOptions {
    * better ones are tried again later, and what worked is remembered for the session.
    */
   transport?: "auto" | Transport | readonly Transport[];
-  /** Id of the last message already seen, or `earliest` or `latest`, which is the server's default unless configured. */
+  /** Id of the last message already seen, or `earliest` or `latest`; the server's default is `latest`. */
   cursor?: string;
   /** Between two short polls (5000). */
   pollInterval?: number;
