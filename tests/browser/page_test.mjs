@@ -85,7 +85,7 @@ function assertContiguous(list, transport) {
 
 test("all four cards open and show the same live messages", async () => {
   await openPage();
-  for (const transport of transports) await waitForMore(transport, 3);
+  await Promise.all(transports.map((transport) => waitForMore(transport, 3)));
   const lists = await Promise.all(transports.map(ids));
   const from = Math.max(...lists.map((list) => offset(list[0])));
   const to = Math.min(...lists.map((list) => offset(list.at(-1))));
@@ -114,7 +114,7 @@ test("all four cards open and show the same live messages", async () => {
 
 test("a dropped connection resumes without loss", async () => {
   await openPage();
-  for (const transport of transports) await waitForMore(transport, 1);
+  await Promise.all(transports.map((transport) => waitForMore(transport, 1)));
   for (const transport of transports) await card(transport).locator('[data-action="drop"]').click();
   for (const transport of transports) assert.equal(await text(transport, "state"), "retrying");
   await shot("retrying");
@@ -183,7 +183,7 @@ test("no width needs horizontal scrolling", async () => {
       }
     }
   };
-  for (const transport of transports) await waitForMore(transport, 1);
+  await Promise.all(transports.map((transport) => waitForMore(transport, 1)));
   for (const transport of transports) await card(transport).locator('[data-action="drop"]').click();
   await assertFits();
   await allOpen();
