@@ -131,6 +131,30 @@ test("a message while a WebSocket's silence is looked into shows that it lives",
   assert.equal(of("error").length, 0);
 });
 
+test("a transport that worked, and failed just before the server was back, is soon tried again", async (t) => {
+  const socket = sockets();
+  const fetch = async () => new Response(new ReadableStream({
+    start: (stream) => stream.enqueue(new TextEncoder().encode("id: e-1\nevent: downlink.open\ndata: \n\n")),
+  }), { headers: { "Content-Type": "text/event-stream" } });
+  const { of, until, messages, got } = follow(t, "http://test/",
+    { WebSocket: FakeSocket, fetch, upgradeAfter: 1e8, patience: 60_000, ...soon });
+  const open = async (number) => {
+    (await socket(number)).open();
+    (await socket(number)).deliver("id: e-1\nevent: downlink.open\n\n");
+  };
+  await open(0);
+  (await socket(0)).end(1006);  // the server has gone,
+  (await socket(1)).end(1006);  // is still away,
+  await until(() => of("transport").at(-1)?.transport === "sse");  // and is back
+  await open(2);
+  assert.equal((await socket(2)).readyState, 2);  // that one only tried
+  await open(3);
+  (await socket(3)).deliver("id: e-2\n\nx");
+  await got(1);
+  assert.deepEqual(of("transport").map(({ transport }) => transport), ["websocket", "sse", "websocket"]);
+  assert.deepEqual(messages().map(({ id }) => id), ["e-2"]);
+});
+
 test("a token may be a function, and one that has expired is made anew", async (t) => {
   const socket = sockets();
   let number = 0;
