@@ -199,7 +199,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const auto bytes = input.rest();
   const auto proxy = wire::parse_proxy_header(bytes);
   for (std::size_t i = 0; i < proxy.size; ++i) {
-    check(wire::parse_proxy_header(bytes.substr(0, i)).state == wire::ProxyHeader::State::incomplete, "a part of a PROXY header");
+    check(wire::parse_proxy_header(bytes.substr(0, i)).state == wire::ProxyHeader::State::incomplete,
+          "a part of a PROXY header");
   }
   const auto whole = read(bytes, limits, Cutter::whole());
   same(whole, read(bytes, limits, Cutter::any(choice)));
