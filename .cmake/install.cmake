@@ -44,7 +44,8 @@ write_basic_package_version_file("${PROJECT_BINARY_DIR}/downlinkConfigVersion.cm
   COMPATIBILITY SameMinorVersion ARCH_INDEPENDENT)
 install(FILES
   "${PROJECT_BINARY_DIR}/downlinkConfig.cmake" "${PROJECT_BINARY_DIR}/downlinkConfigVersion.cmake"
-  "${PROJECT_SOURCE_DIR}/.cmake/downlinkDependencies.cmake" DESTINATION "${downlink_package_dir}")
+  "${PROJECT_SOURCE_DIR}/.cmake/downlinkDependencies.cmake" "${PROJECT_SOURCE_DIR}/.cmake/embed.cmake"
+  DESTINATION "${downlink_package_dir}")
 
 # Whether a compiler without CMake finds all: not when Asio was downloaded or came as a target.
 set(downlink_pc_usable OFF)

@@ -1,10 +1,10 @@
 # cmake -DSOURCE=<the project> -DCOPY=build/... -DNPM=npm -P npm_install.cmake
 #
-# Copies the browser tests, and the hub's page and script that they read, and installs the tests' packages beside the
+# Copies the browser tests, and the page and the client that they read, and installs the tests' packages beside the
 # copy. The network is used only when package.json or the lock file changed since the last time.
 cmake_minimum_required(VERSION 3.25)
 
-foreach(folder IN ITEMS tests/browser examples/hub/web)
+foreach(folder IN ITEMS tests/browser tests/proxies examples/hub/web include/downlink/browser)
   file(GLOB files "${SOURCE}/${folder}/*")
   list(FILTER files EXCLUDE REGEX "/node_modules$")
   file(MAKE_DIRECTORY "${COPY}/${folder}")

@@ -34,6 +34,9 @@ if [[ ${1:-} != --quick ]]; then
   need 'chromium|chromium-browser' eval 'command -v chromium || command -v chromium-browser || command -v google-chrome'
   need nodejs command -v node
   need npm command -v npm
+  need 'nginx-light|nginx-core|nginx' test -x /usr/sbin/nginx
+  need haproxy test -x /usr/sbin/haproxy
+  want caddy command -v caddy
 fi
 install_packages
 

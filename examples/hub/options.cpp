@@ -96,6 +96,20 @@ std::string ip_address(const std::string& value) {
   expected("an IP address such as 127.0.0.1, 0.0.0.0 or ::1", value);
 }
 
+// An address, perhaps with the length of a prefix.
+std::string network(const std::string& value) {
+  const std::size_t slash = std::min(value.find('/'), value.size());
+  const std::string address = value.substr(0, slash);
+  const bool v6 = address.find(':') != std::string::npos;
+  std::array<unsigned char, sizeof(in6_addr)> bytes{};
+  const auto prefix = to_number(std::string_view(value).substr(std::min(slash + 1, value.size())));
+  if (inet_pton(v6 ? AF_INET6 : AF_INET, address.c_str(), bytes.data()) != 1 ||
+      (slash < value.size() && (!prefix || *prefix > (v6 ? 128 : 32)))) {
+    expected("an address or network such as 127.0.0.1 or 10.0.0.0/8", value);
+  }
+  return value;
+}
+
 std::vector<TransportName> transport_names(const std::string& value) {
   static constexpr std::array<std::pair<std::string_view, TransportName>, 4> choices = {
       {{"websocket", TransportName::websocket},
@@ -262,6 +276,11 @@ std::optional<int> parse(int argc, const char* const* argv, Options& options) {
       .add("--allow-origin", "ORIGIN", "Let pages of this origin in, or of any with '*'; may be repeated",
            [&](const std::string& value) { options.allow_origins.push_back(origin(value)); })
       .multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  parser
+      .add("--trusted-proxy", "ADDRESS[/PREFIX]", "Believe a proxy there who its clients are; may be repeated",
+           [&](const std::string& value) { options.trusted_proxies.push_back(network(value)); })
+      .multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  parser.add_flag("--proxy-protocol", "Take the PROXY protocol from trusted proxies", options.proxy_protocol);
   parser.add("--token", "TOKEN", "What a subscriber must show",
              [&](const std::string& value) { options.token = access_token(value); });
   parser.add("--publish-token", "TOKEN", "What a publisher must show (that of --token)",
@@ -296,6 +315,12 @@ std::optional<int> parse(int argc, const char* const* argv, Options& options) {
   if (const auto code = parser.parse(argc, argv)) return code;
   if (options.tls_cert.has_value() != options.tls_key.has_value()) {
     throw BadOption("--tls-cert and --tls-key go together");
+  }
+  if (options.proxy_protocol && options.trusted_proxies.empty()) {
+    throw BadOption("--proxy-protocol needs a --trusted-proxy, from whom it is taken");
+  }
+  if (options.proxy_protocol && options.tls_cert) {
+    throw BadOption("--proxy-protocol and --tls-cert exclude each other: the proxy ends TLS, or passes it on without");
   }
   if (!options.publish_token) options.publish_token = options.token;
   return std::nullopt;

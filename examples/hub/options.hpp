@@ -42,6 +42,10 @@ struct Options {
 
   /// Origins as browsers send them (lower case, without a default port), or `*` for any.
   std::vector<std::string> allow_origins;
+  /// Addresses and networks of proxies that are believed when they name their clients.
+  std::vector<std::string> trusted_proxies;
+  /// Whether their connections begin with a header of the PROXY protocol.
+  bool proxy_protocol = false;
   /// What a subscriber must show, if given.
   std::optional<std::string> token;
   /// What a publisher must show, if given. `parse_options` gives it the value of `token` unless it has its own.

@@ -53,6 +53,7 @@ downlink::ServerOptions server_options(const Options& options) {
   for (const auto name : options.transports) endpoint.only.push_back(kind_of(name));
   endpoint.stream.heartbeat = options.heartbeat;
   endpoint.cors.allowed_origins = options.allow_origins;
+  endpoint.trusted_proxies = options.trusted_proxies;
   endpoint.max_message = options.max_message;
   endpoint.max_wait = options.max_wait;
   endpoint.head_timeout = options.head_timeout;
@@ -60,7 +61,10 @@ downlink::ServerOptions server_options(const Options& options) {
   endpoint.idle_timeout = options.idle_timeout;
   endpoint.max_connections = options.max_connections;
   endpoint.one_thread = true;
-  return {.address = options.address, .port = options.port, .endpoint = std::move(endpoint)};
+  return {.address = options.address,
+          .port = options.port,
+          .proxy_protocol = options.proxy_protocol,
+          .endpoint = std::move(endpoint)};
 }
 
 downlink::Reply refusal(downlink::error_code error) {

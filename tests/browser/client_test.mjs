@@ -3,18 +3,11 @@
 
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { test } from "node:test";
-
-// As a data URL: older versions of Node take a file *.js without a package.json beside it for CommonJS.
-const source = await readFile(new URL("../../examples/hub/web/downlink.js", import.meta.url));
-const { Downlink } = await import(`data:text/javascript;base64,${source.toString("base64")}`);
+import { Downlink, eventually, follow, plain } from "./support.mjs";
 
 const soon = { random: () => 0 };
-
-/** Payloads in a form that a failed comparison shows. */
-const plain = (data) => typeof data === "string" ? data : [...new Uint8Array(data)];
 
 /** A server whose requests are answered by `answer(request, response, number)`, from 0; `requests` keeps their URLs. */
 async function serve(t, answer) {
@@ -31,36 +24,6 @@ async function serve(t, answer) {
     server.close();
   });
   return { url: `http://127.0.0.1:${server.address().port}/channels/news`, requests };
-}
-
-/** A client with everything it said, in order, and a way to wait for it. */
-function follow(t, url, options) {
-  const client = new Downlink(url, options);
-  const heard = [];
-  const waiting = new Set();
-  const hear = (entry) => {
-    heard.push(entry);
-    for (const check of waiting) check();
-  };
-  client.addEventListener("message", ({ id, event, data }) => hear({ id, event, data }));
-  client.addEventListener("gap", ({ requested, earliest }) => hear({ gap: { requested, earliest } }));
-  client.addEventListener("state", ({ state, wait }) => hear({ state, wait }));
-  client.addEventListener("error", ({ error, final }) => hear({ error, final }));
-  t.after(() => client.close());
-  const until = (condition) => new Promise((resolve, reject) => {
-    const late = setTimeout(() => reject(new Error(`waited in vain; heard ${JSON.stringify(heard)}`)), 10_000);
-    const check = () => {
-      if (!condition()) return;
-      waiting.delete(check);
-      clearTimeout(late);
-      resolve();
-    };
-    waiting.add(check);
-    check();
-  });
-  const messages = () => heard.filter((entry) => "data" in entry);
-  return { client, heard, messages, until, got: (count) => until(() => messages().length >= count),
-    inState: (state) => until(() => client.state === state) };
 }
 
 const eventStream = { "Content-Type": "text/event-stream" };
@@ -147,26 +110,25 @@ test("a stream lost between an opening with a gap and its notice learns of the g
     response.write(`${gapped}id: f-2\nevent: downlink.gap\ndata: {"requested":"e-9","earliest":"f-3"}\n\n`);
     response.write("id: f-3\ndata: x\n\n");
   });
-  const { client, got, heard } = follow(t, url, { transport: "sse", cursor: "e-9", ...soon });
+  const { client, got, of } = follow(t, url, { transport: "sse", cursor: "e-9", ...soon });
   await got(1);
   assert.deepEqual(requests.map(({ query }) => query.cursor), ["e-9", "e-9"]);
-  assert.deepEqual(heard.filter(({ gap }) => gap), [{ gap: { requested: "e-9", earliest: "f-3" } }]);
+  assert.deepEqual(of("gap"), [{ type: "gap", requested: "e-9", earliest: "f-3" }]);
   assert.equal(client.stats.gaps, 1);
 });
 
-test("a dropped stream hands out nothing more and comes back by its cursor", async (t) => {
+test("a client that reconnects inside a listener hears nothing more of the old stream, and goes on by its cursor", async (t) => {
   const { url, requests } = await serve(t, (_, response, number) => {
     response.writeHead(200, eventStream);
     response.write(number === 0
       ? `${opening("e-0")}id: e-1\ndata: 1\n\nid: e-2\ndata: 2\n\n` : `${opening("e-1")}id: e-2\ndata: 2\n\n`);
   });
-  const { client, got, messages, heard } = follow(t, url, { transport: "sse" });
-  client.addEventListener("message", () => client.drop(20), { once: true });
+  const { client, got, messages, of } = follow(t, url, { transport: "sse" });
+  client.addEventListener("message", () => client.reconnect(), { once: true });
   await got(2);
   assert.deepEqual(messages().map(({ id }) => id), ["e-1", "e-2"]);
   assert.equal(requests[1].query.cursor, "e-1");
-  assert.deepEqual(heard.filter(({ state }) => state).map(({ state }) => state),
-    ["connecting", "open", "retrying", "connecting", "open"]);
+  assert.deepEqual([of("open").length, of("error").length, of("close").length], [2, 0, 0]);
 });
 
 test("short polling asks again after its interval, at once where there is more, and resumes within an answer", async (t) => {
@@ -179,9 +141,9 @@ test("short polling asks again after its interval, at once where there is more, 
     else if (number === 3) poll(response, "e-9", [{ id: "e-9", data: "again" }]);
     else poll(response, "e-9");
   });
-  const { client, got, messages } = follow(t, url, { transport: "short-polling", pollInterval: 10, ...soon });
-  client.addEventListener("message", ({ id }) => {
-    if (id === "e-8") client.drop();
+  const { client, got, messages } = follow(t, url, { transport: "short-polling", pollInterval: 10 });
+  client.addEventListener("message", ({ lastEventId }) => {
+    if (lastEventId === "e-8") client.reconnect();
   });
   await got(4);
   assert.deepEqual(messages().map(({ id, data }) => [id, plain(data)]),
@@ -197,8 +159,8 @@ test("a gap in a poll comes before its messages", async (t) => {
   });
   const { got, heard } = follow(t, url, { transport: "short-polling", cursor: "e-1" });
   await got(1);
-  assert.deepEqual(heard.filter((entry) => entry.gap || entry.id),
-    [{ gap: { requested: "e-1", earliest: "f-3" } }, { id: "f-3", event: "message", data: "x" }]);
+  assert.deepEqual(heard.filter((entry) => entry.type === "gap" || entry.id),
+    [{ type: "gap", requested: "e-1", earliest: "f-3" }, { id: "f-3", event: "message", data: "x" }]);
 });
 
 test("long polling opens with a request that is not held, then waits", async (t) => {
@@ -214,8 +176,8 @@ test("long polling opens with a request that is not held, then waits", async (t)
 
 test("a long poll that is not held is not repeated in a tight loop", async (t) => {
   const { url, requests } = await serve(t, (_, response) => poll(response, "e-1"));
-  const { inState } = follow(t, url, { transport: "long-polling" });
-  await inState("open");
+  const { opened } = follow(t, url, { transport: "long-polling" });
+  await opened();
   await new Promise((resolve) => setTimeout(resolve, 300));
   assert.ok(requests.length <= 2, `${requests.length} requests`);
 });
@@ -243,10 +205,12 @@ test("a refusal is final, and names the server's words", async (t) => {
     response.end('{"title":"Forbidden","status":403,"detail":"not this channel"}');
   });
   for (const transport of ["sse", "long-polling", "short-polling"]) {
-    const { inState, until, heard } = follow(t, url, { transport });
-    await inState("closed");
-    await until(() => heard.some(({ final }) => final));
-    assert.match(heard.at(-1).error.message, /403, Forbidden, not this channel/);
+    const { client, closed, heard, of } = follow(t, url, { transport });
+    await closed();
+    assert.equal(client.readyState, Downlink.CLOSED);
+    assert.deepEqual(heard.map(({ type }) => type), ["error", "close"]);
+    for (const { error } of of("error")) assert.match(error.message, /403, Forbidden, not this channel/);
+    assert.equal(of("error")[0].error.status, 403);
   }
   assert.equal(requests.length, 3);
 });
@@ -257,9 +221,9 @@ async function delays(count, options, fetch = () => Promise.reject(new TypeError
   const { setTimeout: real } = globalThis;
   globalThis.setTimeout = (work, wait, ...more) => real(work, wait >= 1e8 ? 2 ** 30 : 0, ...more);
   try {
-    const client = new Downlink("http://test/", { transport: "sse", timeout: 1e9, fetch, ...options });
-    await new Promise((resolve) => client.addEventListener("state", ({ state, wait }) => {
-      if (state === "retrying" && asked.push(wait) === count) resolve();
+    const client = new Downlink("http://test/", { transport: "sse", timeout: 1e9, patience: -1, fetch, ...options });
+    await new Promise((resolve) => client.addEventListener("error", ({ wait }) => {
+      if (asked.push(wait) === count) resolve();
     }));
     client.close();
   } finally {
@@ -326,111 +290,55 @@ test("send posts text and binary, and gives the answer's body", async (t) => {
   assert.equal(posts[0].query.access_token, "s3cret");
 });
 
-/** As much of a WebSocket as the client uses. */
-class FakeSocket extends EventTarget {
-  static all = [];
-  readyState = 0;
-  sent = [];
-
-  constructor(url, protocols) {
-    super();
-    Object.assign(this, { url: new URL(url), protocols });
-    FakeSocket.all.push(this);
-  }
-
-  open() {
-    this.readyState = 1;
-    this.dispatchEvent(new Event("open"));
-  }
-
-  deliver(data) {
-    this.dispatchEvent(Object.assign(new Event("message"), { data }));
-  }
-
-  end(code) {
-    this.readyState = 3;
-    this.dispatchEvent(Object.assign(new Event("close"), { code, reason: "" }));
-  }
-
-  send(data) { this.sent.push(data); }
-  close() { this.readyState = 2; }
-}
-
-/** The sockets that one test's client makes, awaited by number. */
-function sockets() {
-  const from = FakeSocket.all.length;
-  return async (number) => {
-    while (!FakeSocket.all[from + number]) await new Promise((resolve) => setTimeout(resolve, 2));
-    return FakeSocket.all[from + number];
-  };
-}
-
-test("WebSocket reads the frames of downlink.v1, and resumes after them", async (t) => {
-  const socket = sockets();
-  const { client, got, messages, inState, until, heard } = follow(t, "https://test/channels/news?history=3",
-    { transport: "websocket", WebSocket: FakeSocket, token: "s3cret", ...soon });
-  const first = await socket(0);
-  assert.equal(first.url.href, "wss://test/channels/news?history=3&access_token=s3cret");
-  assert.deepEqual(first.protocols, ["downlink.v1"]);
-  assert.equal(first.binaryType, "arraybuffer");
-  await assert.rejects(client.send("too early"), /connecting/);
-  first.open();
-  first.deliver("id: e-1\nevent: downlink.open\n\n");
-  await inState("open");
-  first.deliver("id: e-2\n\nfirst\n\nsecond");
-  first.deliver("id: e-3\nevent: price: high\nnew: header\n\n");
-  first.deliver(new TextEncoder().encode("id: e-4\nevent: image\n\n\0\n\n\u0001").buffer);
-  first.deliver("\nreply");
-  first.deliver("event: answer\n\nreply");
-  first.deliver("id: e-6\nevent: downlink.gap\n\n{\"requested\":\"e-4\",\"earliest\":\"e-7\"}");
-  assert.deepEqual(messages().map(({ id, event, data }) => [id, event, plain(data)]), [
-    ["e-2", "message", "first\n\nsecond"], ["e-3", "price: high", ""], ["e-4", "image", [0, 10, 10, 1]],
-    ["", "message", "reply"], ["", "answer", "reply"],
-  ]);
-  assert.deepEqual(heard.at(-1), { gap: { requested: "e-4", earliest: "e-7" } });
-  await client.send("up");
-  assert.deepEqual(first.sent, ["up"]);
-  first.end(1001);
-  const second = await socket(1);
-  assert.equal(second.url.searchParams.get("cursor"), "e-6");
-  second.open();
-  second.deliver("id: e-6\nevent: downlink.open\n\n");
-  first.deliver("id: e-1\n\nfrom an old connection");
-  second.deliver("id: e-7\n\nx");
-  await got(6);
-  assert.equal(messages().at(-1).id, "e-7");
-  second.end(4002);
-  await inState("closed");
-  await until(() => heard.at(-1).final);
-});
-
-test("a WebSocket dropped while it connects is closed once it has opened", async (t) => {
-  const socket = sockets();
-  const { client, inState } = follow(t, "http://test/", { transport: "websocket", WebSocket: FakeSocket });
-  const first = await socket(0);
-  client.drop(0);
-  assert.equal(first.readyState, 0);
-  first.open();
-  assert.equal(first.readyState, 2);
-  (await socket(1)).deliver("id: e-1\nevent: downlink.open\n\n");
-  await inState("open");
-});
-
 test("reconnect wakes a client that waits or was closed", async (t) => {
-  const { url, requests } = await serve(t, (_, response) => poll(response, "e-1"));
-  const { client, inState } = follow(t, url, { transport: "short-polling", pollInterval: 1e6 });
-  await inState("open");
-  client.drop(1e6);
+  const { url, requests } = await serve(t, (_, response, number) => {
+    if (number === 1) response.writeHead(503).end();
+    else poll(response, "e-1");
+  });
+  const { client, opened, closed, of } = follow(t, url, { transport: "short-polling", pollInterval: 1e6, random: () => 1e6 });
+  await opened();
   client.reconnect();
-  await inState("open");
+  await eventually(() => of("error").length === 1);
+  client.reconnect();
+  await opened(2);
   client.close();
-  assert.equal(client.state, "closed");
+  await closed();
+  assert.equal(client.readyState, Downlink.CLOSED);
   client.reconnect();
-  await inState("open");
-  assert.equal(requests.length, 3);
+  await opened(3);
+  assert.equal(requests.length, 4);
 });
 
-test("options that cannot work are refused", () => {
-  assert.throws(() => new Downlink("http://test/", { transport: "carrier-pigeon" }), /carrier-pigeon/);
-  assert.throws(() => new Downlink("http://test/", { transport: "websocket", WebSocket: undefined }), /WebSocket/);
+test("a token stands where it is told to, and headers of the application's go along", async (t) => {
+  const { url, requests } = await serve(t, (_, response) => poll(response, "e-1"));
+  const options = { transport: "short-polling", token: "s3cret", headers: { "X-Tenant": "a" } };
+  await follow(t, url, options).opened();
+  await follow(t, url, { ...options, tokenBy: "header" }).opened();
+  const seen = requests.map(({ query, headers }) => [query.access_token, headers.authorization, headers["x-tenant"]]);
+  assert.deepEqual(seen, [["s3cret", undefined, "a"], [undefined, "Bearer s3cret", "a"]]);
+});
+
+test("a held poll that something on the way ends is asked to be held for half as long", async (t) => {
+  const { url, requests } = await serve(t, (_, response, number) => {
+    if (number % 2 === 0) poll(response, "e-1");
+    else response.writeHead(504).end();
+  });
+  const { until } = follow(t, url, { transport: "long-polling", patience: -1, ...soon });
+  await until(() => requests.length >= 6);
+  assert.deepEqual(requests.slice(0, 6).map(({ query }) => query.wait),
+    [undefined, "25", undefined, "13", undefined, "7"]);
+});
+
+test("handlers may be properties, as EventSource has them", async (t) => {
+  const { url } = await serve(t, (_, response) => {
+    response.writeHead(200, eventStream);
+    response.write(`${opening("e-1")}id: e-2\ndata: x\n\n`);
+  });
+  const { client } = follow(t, url, { transport: "sse" });
+  const calls = [];
+  client.onopen = () => calls.push("open");
+  client.ontransport = ({ transport, previous }) => calls.push(transport, previous);
+  client.onmessage = ({ data, lastEventId, origin }) => calls.push(data, lastEventId, origin);
+  await eventually(() => calls.length === 6);
+  assert.deepEqual(calls, ["sse", undefined, "open", "x", "e-2", new URL(url).origin]);
 });

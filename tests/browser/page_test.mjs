@@ -3,17 +3,12 @@
 // CHROMIUM names the browser (default /usr/bin/chromium); screenshots go to DOWNLINK_SCREENSHOTS where it is set.
 
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import { once } from "node:events";
+import { spawnSync } from "node:child_process";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
 import { after, afterEach, before, beforeEach, test } from "node:test";
-import { chromium } from "playwright-core";
+import { startBrowser, startHub, transports } from "./support.mjs";
 
-const transports = ["websocket", "sse", "long-polling", "short-polling"];
-const quiet = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-  "--disable-component-update", "--disable-sync"];
 const screenshots = process.env.DOWNLINK_SCREENSHOTS;
 
 let browser;
@@ -22,34 +17,16 @@ let origin;
 let page;
 let complaints;
 
-async function startHub(...options) {
-  const child = spawn(process.env.DOWNLINK_HUB, ["--port", "0", ...options], { stdio: ["ignore", "pipe", "inherit"] });
-  const line = await Promise.race([
-    once(createInterface(child.stdout), "line").then(([first]) => first),
-    once(child, "exit").then(([code]) => { throw new Error(`the hub ended with ${code}`); }),
-  ]);
-  const [, address] = /^listening on (http:\/\/\S+)$/.exec(line) ?? assert.fail(`unexpected first line: ${line}`);
-  return { child, address };
-}
-
-async function stopHub({ child }) {
-  if (child.exitCode !== null) return;
-  const gone = once(child, "exit");
-  child.kill("SIGTERM");
-  await gone;
-}
-
 before(async () => {
-  assert.ok(process.env.DOWNLINK_HUB, "DOWNLINK_HUB has to name the hub's binary");
   if (screenshots) mkdirSync(screenshots, { recursive: true });
   hub = await startHub();
   origin = hub.address;
-  browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: quiet });
+  browser = await startBrowser();
 });
 
 after(async () => {
   await browser?.close();
-  if (hub) await stopHub(hub);
+  await hub?.stop();
 });
 
 beforeEach(async () => {
@@ -83,7 +60,14 @@ const allOpen = () => page.waitForFunction((names) => names.every((name) =>
 const ids = (transport) => page.evaluate((name) => window.downlinkDemo.cards[name].ids, transport);
 const offset = (id) => Number(id.slice(id.lastIndexOf("-") + 1));
 const text = (transport, field) => card(transport).locator(`[data-field="${field}"]`).textContent();
-const shot = (name) => screenshots && page.screenshot({ path: join(screenshots, `${name}.png`) });
+const shot = async (name, part) => {
+  if (!screenshots) return;
+  const path = join(screenshots, `${name}.png`);
+  if (!part) return page.screenshot({ path });
+  // As the note's bar would stand before it.
+  await page.addStyleTag({ content: ".publish { position: static !important }" });
+  await page.locator(part).screenshot({ path });
+};
 
 /** Waits until the card has a message that is `count` or more after the newest of all cards, and gives that one's id. */
 async function waitForMore(transport, count) {
@@ -101,7 +85,7 @@ function assertContiguous(list, transport) {
 
 test("all four cards open and show the same live messages", async () => {
   await openPage();
-  for (const transport of transports) await waitForMore(transport, 3);
+  await Promise.all(transports.map((transport) => waitForMore(transport, 3)));
   const lists = await Promise.all(transports.map(ids));
   const from = Math.max(...lists.map((list) => offset(list[0])));
   const to = Math.min(...lists.map((list) => offset(list.at(-1))));
@@ -119,12 +103,18 @@ test("all four cards open and show the same live messages", async () => {
   assert.equal(await text("websocket", "requests"), "1");
   assert.equal(await text("sse", "requests"), "1");
   assert.match(await page.locator('[data-figure="memory"]').textContent(), /^[0-9.]+ of [0-9.]+ [KMGT]iB$/);
-  await shot("wide-light");
+  for (const measure of ["latency", "requests", "overhead"]) {
+    for (const transport of transports) {
+      const figure = page.locator(`[data-measure="${measure}"] [data-of="${transport}"]`);
+      await page.waitForFunction((element) => /[0-9]/.test(element.textContent), await figure.elementHandle());
+    }
+  }
+  await shot("live");
 });
 
 test("a dropped connection resumes without loss", async () => {
   await openPage();
-  for (const transport of transports) await waitForMore(transport, 1);
+  await Promise.all(transports.map((transport) => waitForMore(transport, 1)));
   for (const transport of transports) await card(transport).locator('[data-action="drop"]').click();
   for (const transport of transports) assert.equal(await text(transport, "state"), "retrying");
   await shot("retrying");
@@ -137,6 +127,7 @@ test("a dropped connection resumes without loss", async () => {
     assert.ok(offset(list.at(-1)) > offset(last) + 3);
     assert.equal(await text(transport, "gaps"), "0");
     assert.ok(Number(await text(transport, "resumed")) >= 2, `${transport} had missed messages`);
+    assert.match(await page.locator(`[data-measure="recovery"] [data-of="${transport}"]`).textContent(), / m?s$/);
   }
   await shot("resumed");
 });
@@ -154,7 +145,7 @@ test("Reconnect does not wait", async () => {
 test("a note published by keyboard appears in all four cards", async () => {
   await openPage();
   let reached = false;
-  for (let presses = 0; presses < 30 && !reached; presses += 1) {
+  for (let presses = 0; presses < 60 && !reached; presses += 1) {
     await page.keyboard.press("Tab");
     reached = await page.evaluate(() => document.activeElement.id === "note");
   }
@@ -173,8 +164,7 @@ test("a note published by keyboard appears in all four cards", async () => {
 
 test("a plain note from elsewhere is shown as it is", async () => {
   await openPage();
-  const answer = await fetch(`${origin}/channels/telemetry?event=note`, { method: "POST", body: "12 {not json" });
-  assert.equal(answer.status, 202);
+  await hub.publish("telemetry", "12 {not json", "note");
   for (const transport of transports) {
     await card(transport).locator('[data-list="notes"] li').filter({ hasText: "12 {not json" }).waitFor();
   }
@@ -185,15 +175,15 @@ test("no width needs horizontal scrolling", async () => {
   const assertFits = async () => {
     for (const width of [360, 390, 680, 900, 1190, 1440, 1920]) {
       await page.setViewportSize({ width, height: 844 });
-      const excess = await page.evaluate(() => ["html", "[data-transport]", "[data-transport] > header", "[data-machine] dd"]
-        .flatMap((selector) => [...document.querySelectorAll(selector)].map((element) =>
+      const excess = await page.evaluate(() => ["html", "main .panel", "[data-answer]", "[data-transport]",
+        "[data-transport] > header", "[data-machine] dd"].flatMap((selector) => [...document.querySelectorAll(selector)].map((element) =>
           [selector, element.textContent.slice(0, 40), element.scrollWidth - element.clientWidth])));
       for (const [selector, words, wide] of excess) {
         assert.ok(wide <= 0, `${selector} "${words}" is ${wide} px too wide at ${width}`);
       }
     }
   };
-  for (const transport of transports) await waitForMore(transport, 1);
+  await Promise.all(transports.map((transport) => waitForMore(transport, 1)));
   for (const transport of transports) await card(transport).locator('[data-action="drop"]').click();
   await assertFits();
   await allOpen();
@@ -205,7 +195,7 @@ test("no width needs horizontal scrolling", async () => {
   await shot("narrow-light");
   await page.emulateMedia({ colorScheme: "dark" });
   await waitForMore("websocket", 1);
-  await shot("narrow-dark");
+  await shot("narrow");
   await page.setViewportSize({ width: 1440, height: 900 });
   await waitForMore("websocket", 1);
   await shot("wide-dark");
@@ -226,6 +216,72 @@ test("the page's token opens a guarded hub", async () => {
     // First the page: it would rightly complain of a hub that has gone.
     await page.close();
     origin = usual;
-    await stopHub(guarded);
+    await guarded.stop();
   }
+});
+
+test("the client that chooses by itself goes down the ladder and up again, and misses nothing", async () => {
+  await openPage();
+  const inUse = (rung) => page.locator(`[data-rung="${rung}"][aria-current]`).waitFor();
+  const obstacle = (name) => page.locator(`[data-obstacles] [name="${name}"]`);
+  await inUse("websocket");
+  for (const [name, rung] of [["upgrade", "sse"], ["buffering", "long-polling"], ["holding", "short-polling"]]) {
+    await obstacle(name).check();
+    await inUse(rung);
+  }
+  await shot("fail", "#fail");
+  for (const name of ["upgrade", "buffering", "holding"]) await obstacle(name).uncheck();
+  await inUse("websocket");
+  await obstacle("away").check();
+  await page.locator('[data-rung="websocket"].trying').waitFor();
+  await obstacle("away").uncheck();
+  await inUse("websocket");
+  const { messages } = await page.evaluate(() => window.downlinkDemo.ladder.client.stats);
+  await page.waitForFunction((least) => window.downlinkDemo.ladder.client.stats.messages > least, messages);
+  assert.match(await page.locator("[data-tally]").textContent(), / 0 missing, 0 twice\.$/);
+});
+
+test("questions answered by keyboard lead to a transport and its program", async () => {
+  await openPage();
+  const title = page.locator('[data-answer="title"]');
+  const server = page.locator('[data-answer="server"]');
+  assert.equal(await title.textContent(), "SSE");
+  await page.locator('[name="direction"]').first().focus();
+  await page.keyboard.press("ArrowRight");
+  assert.match(await server.textContent(), /on_message/);
+  await page.keyboard.press("ArrowRight");
+  assert.equal(await title.textContent(), "WebSocket");
+  await page.locator('[name="proxies"][value="unknown"]').check();
+  assert.equal(await title.textContent(), "WebSocket, else SSE, else long polling");
+  assert.match(await server.textContent(), /Server<downlink::WebSocket, downlink::Sse, downlink::LongPolling>/);
+  await shot("choose", "#choose");
+});
+
+test("every program that the page can show compiles", async () => {
+  await openPage();
+  const answers = await page.evaluate(() => window.downlinkDemo.everyAnswer());
+  assert.equal(answers.length, 3 * 2 ** 5);
+  for (const { reasons, title } of answers) assert.ok(title && reasons.length > 0);
+  const best = (wanted) => answers.filter(({ answers: given }) =>
+    Object.entries(wanted).every(([name, value]) => given[name] === value)).map(({ transports: [first] }) => first);
+  const all = (list, name) => assert.deepEqual([...new Set(list)], [name]);
+  all(best({ direction: "both" }), "websocket");
+  all(best({ direction: "down", rate: "rarely" }), "short-polling");
+  all(best({ direction: "down", rate: "now", binary: "text", tabs: "few" }), "sse");
+  all(best({ direction: "requests", rate: "now", binary: "text", tabs: "many", http2: "yes" }), "sse");
+  all(best({ direction: "down", rate: "now", binary: "text", tabs: "many", http2: "no" }), "websocket");
+
+  // Each a namespace of one unit, so that the library is compiled but once.
+  const programs = [...new Set(answers.map(({ server }) => server))];
+  const unit = programs.map((program, index) => {
+    const [include, ...rest] = program.split("\n");
+    assert.equal(include, "#include <downlink/downlink.hpp>");
+    return `namespace program_${index} {\n${rest.join("\n")}}\n`;
+  }).join("\n");
+  const { DOWNLINK_CXX: compiler, DOWNLINK_CXX_FLAGS: flags } = process.env;
+  assert.ok(compiler && flags, "DOWNLINK_CXX and DOWNLINK_CXX_FLAGS have to say how to compile");
+  const { status, stderr } = spawnSync(compiler,
+    [...flags.split(" "), "-Wall", "-Wextra", "-Werror", "-fsyntax-only", "-x", "c++", "-"],
+    { input: `#include <downlink/downlink.hpp>\n${unit.replaceAll("int main()", "void run()")}`, encoding: "utf8" });
+  assert.equal(status, 0, stderr);
 });

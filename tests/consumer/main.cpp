@@ -1,5 +1,10 @@
 // The program that every way of consuming the library builds and runs.
 #include <downlink/downlink.hpp>
+#ifdef CONSUMER_CLIENT
+#include "downlink_client.hpp"
+
+static_assert(downlink_js.find("export class Downlink") != downlink_js.npos);
+#endif
 
 int main() {
   downlink::net::io_context io;

@@ -43,7 +43,7 @@ bool is_problem(const Response& response, int status) {
 }
 
 std::string source(const std::string& name) {
-  std::ifstream file(std::string(DOWNLINK_SOURCE_DIR) + "/examples/hub/web/" + name, std::ios::binary);
+  std::ifstream file(std::string(DOWNLINK_SOURCE_DIR) + name, std::ios::binary);
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
@@ -62,10 +62,10 @@ TEST_CASE("the hub serves its page, its script and its health", "[examples][hub]
   const auto page = get(port, "/?a=b");
   CHECK(page.status == 200);
   CHECK(page.header("Content-Type") == "text/html; charset=utf-8");
-  CHECK((page.body == source("index.html")));
+  CHECK((page.body == source("/examples/hub/web/index.html")));
   const auto script = get(port, "/downlink.js");
   CHECK(script.header("Content-Type").value().starts_with("text/javascript"));
-  CHECK((script.body == source("downlink.js")));
+  CHECK((script.body == source("/include/downlink/browser/downlink.js")));
   const auto health = get(port, "/healthz");
   CHECK(health.status == 200);
   CHECK(health.body == "ok");

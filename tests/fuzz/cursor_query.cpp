@@ -1,6 +1,7 @@
 // What a request asks for, by its target and headers. The input's lines: a route's pattern, the target, then headers.
 
 #include <downlink/channel/message.hpp>
+#include <downlink/net/trusted_proxies.hpp>
 #include <downlink/route/cors.hpp>
 #include <downlink/route/pattern.hpp>
 #include <downlink/transport/negotiation.hpp>
@@ -136,5 +137,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   static const CorsOptions cors{.allowed_origins = {"https://a.example"}};
   judge_origin(head, cors, true);
   judge_origin(head, cors, false);
+  static const detail::TrustedProxies proxies({"127.0.0.0/8"});
+  proxies.client(head, "127.0.0.1");
   return 0;
 }

@@ -1,5 +1,6 @@
 // Requests of one connection: whatever is accepted is what RFC 9112 allows, read once and for all, however it is cut.
 
+#include <downlink/wire/proxy_protocol.hpp>
 #include <downlink/wire/request_parser.hpp>
 
 #include <cctype>
@@ -196,6 +197,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   RequestLimits limits;
   if (choice & 1u) limits = {.max_target = 48, .max_header = 64, .max_head = 300, .max_headers = 6, .max_body = 40};
   const auto bytes = input.rest();
+  const auto proxy = wire::parse_proxy_header(bytes);
+  for (std::size_t i = 0; i < proxy.size; ++i) {
+    check(wire::parse_proxy_header(bytes.substr(0, i)).state == wire::ProxyHeader::State::incomplete,
+          "a part of a PROXY header");
+  }
   const auto whole = read(bytes, limits, Cutter::whole());
   same(whole, read(bytes, limits, Cutter::any(choice)));
   if (bytes.size() <= 2048) same(whole, read(bytes, limits, Cutter::single()));

@@ -87,6 +87,8 @@ TEST_CASE("without options the hub has its defaults", "[hub][options][wire-10]")
   CHECK(options.heartbeat == 30s);
   CHECK(options.max_wait == 60s);
   CHECK(options.allow_origins.empty());
+  CHECK(options.trusted_proxies.empty());
+  CHECK_FALSE(options.proxy_protocol);
   CHECK_FALSE(options.token);
   CHECK_FALSE(options.publish_token);
   CHECK(options.max_message == 1048576);
@@ -177,12 +179,12 @@ TEST_CASE("help goes to stdout and ends with 0, whatever else was given", "[hub]
     const auto outcome = parse(arguments);
     CHECK(outcome.exit_code == 0);
     CHECK(outcome.errors.empty());
-    for (const auto* option : {"--port",          "--address",       "--threads",      "--transports",
-                               "--history ",      "--history-bytes", "--history-age",  "--heartbeat",
-                               "--max-wait",      "--allow-origin",  "--token",        "--publish-token",
-                               "--max-message",   "--max-lag",       "--lag-policy",   "--max-connections",
-                               "--head-timeout",  "--body-timeout",  "--idle-timeout", "--channel-idle",
-                               "--drain-timeout", "--telemetry"}) {
+    for (const auto* option : {"--port",          "--address",       "--threads",       "--transports",
+                               "--history ",      "--history-bytes", "--history-age",   "--heartbeat",
+                               "--max-wait",      "--allow-origin",  "--token",         "--publish-token",
+                               "--max-message",   "--max-lag",       "--lag-policy",    "--max-connections",
+                               "--head-timeout",  "--body-timeout",  "--idle-timeout",  "--channel-idle",
+                               "--drain-timeout", "--telemetry",     "--trusted-proxy", "--proxy-protocol"}) {
       INFO(option);
       CHECK(contains(outcome.output, option));
     }
@@ -254,6 +256,16 @@ TEST_CASE("the address is an IP address", "[hub][options][wire-10]") {
   for (const auto* value : {"localhost", "127.0.0", "127.0.0.256", "1.2.3.4%eth0", "[::1]", "fe80::1%", "::1:::", ""}) {
     CHECK(contains(refused({"--address", value}), "--address takes an IP address"));
   }
+}
+
+TEST_CASE("trusted proxies are addresses and networks", "[hub][options][wire-8]") {
+  const auto options = accepted({"--trusted-proxy", "10.0.0.0/8", "--trusted-proxy=::1", "--proxy-protocol"});
+  CHECK(options.trusted_proxies == std::vector<std::string>{"10.0.0.0/8", "::1"});
+  CHECK(options.proxy_protocol);
+  for (const auto* bad : {"localhost", "10.0.0.0/", "10.0.0.0/33", "::1/129", "10.0.0.1:80", "10.0.0.0/8x"}) {
+    CHECK(contains(refused({std::string("--trusted-proxy=") + bad}), "an address or network"));
+  }
+  CHECK(contains(refused({"--proxy-protocol"}), "--trusted-proxy"));
 }
 
 TEST_CASE("transports are a list of known names, each once", "[hub][options][wire-10]") {

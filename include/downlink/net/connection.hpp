@@ -9,6 +9,7 @@
 #include <string>
 #include <utility>
 
+#include <downlink/net/connection_ref.hpp>
 #include <downlink/net/endpoint_core.hpp>
 #include <downlink/net/outgoing.hpp>
 #include <downlink/session/held_poll.hpp>
@@ -19,27 +20,6 @@
 #include <downlink/wire/response.hpp>
 
 namespace downlink::detail {
-
-class Connection;
-
-/// Holds a connection alive; counted atomically, because operations are destroyed on any thread.
-class ConnectionRef {
- public:
-  ConnectionRef() = default;
-  explicit ConnectionRef(Connection* connection);
-  ConnectionRef(const ConnectionRef& other) : ConnectionRef(other.connection_) {}
-  ConnectionRef(ConnectionRef&& other) noexcept : connection_(std::exchange(other.connection_, nullptr)) {}
-  ConnectionRef& operator=(ConnectionRef other) noexcept {
-    std::swap(connection_, other.connection_);
-    return *this;
-  }
-  ~ConnectionRef();
-  Connection* operator->() const { return connection_; }
-  explicit operator bool() const { return connection_ != nullptr; }
-
- private:
-  Connection* connection_ = nullptr;
-};
 
 /// One client's connection: it reads requests, finds out what serves them, and writes what answers them; or it carries
 /// a stream. Plain code: the stream underneath is its derived class's. Lives on its shard.
@@ -62,6 +42,9 @@ class Connection : public Carrier, public ShardMember {
     }
   }
 
+  /// Before it starts: that it begins with a header of the PROXY protocol, if a trusted proxy made it.
+  void expect_proxy_header() { awaits_proxy_header_ = true; }
+
   /// Begins to serve, with what was read of the connection before. From any thread.
   void start_on_shard(std::string bytes) {
     shard().dispatch(
@@ -75,6 +58,7 @@ class Connection : public Carrier, public ShardMember {
     shard().counters().accepted.add();
     add_reference();  // dropped when it is closed
     shard().add(*this);
+    meet_peer();
     enter_endpoint();
     const bool turned_away = admission_ == Admission::Verdict::turned_away;
     if (turned_away || shard().stopped() || core_->stopped.load()) return close(true);
@@ -430,9 +414,15 @@ class Connection : public Carrier, public ShardMember {
   void response_done();
   std::string response_head(int status, std::string_view headers);
 
-  // Limits (connection_limits.hpp).
+  // Proxies in front, and limits (connection_limits.hpp).
+  void meet_peer();
+  bool take_proxy_header();
+  void believe_proxies();
+  std::string client_address();
+  bool trusts_peer() const { return proxied_ && proxied_->trusted; }
   void enter_endpoint();
   void leave_endpoint();
+  void count_as_client();
   Negotiated negotiated() const;
   void refuse_over_limit(std::string_view detail);
   std::chrono::nanoseconds count_inbound(RateMeter Limited::*meter, std::size_t units, std::size_t rate);
@@ -494,12 +484,14 @@ class Connection : public Carrier, public ShardMember {
   bool draining_ = false;
   bool silent_ = false;
   bool kept_alive_ = false;  // waits for the first byte of a further request
+  bool awaits_proxy_header_ = false;
   Admission::Verdict admission_ = Admission::Verdict::admitted;
   bool watching_ = false;
   bool input_over_ = false;  // and what waits is still being sent
   std::size_t stray_ = 0;
   std::unique_ptr<Timeout> timeout_;
   std::unique_ptr<Limited> limited_;
+  std::unique_ptr<Proxied> proxied_;  // where the other end is a trusted proxy
   OperationStorage<88> read_storage_;
 };
 

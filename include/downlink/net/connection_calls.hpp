@@ -115,7 +115,7 @@ inline void Connection::handler_failed(const std::exception_ptr& error) {
 inline void Connection::log(LogLevel level, LogEvent event, std::string_view text, int status,
                             std::optional<EndReason> reason) {
   if (!core_->logs() || silent_) return;
-  LogEntry entry{level, event, std::string(text), remote_address(), {}, status, reason, {}};
+  LogEntry entry{level, event, std::string(text), client_address(), {}, status, reason, {}};
   if (http_) entry.path = http_->head.path();
   if (!http_ && peer_) entry.path = peer_->identity.path;
   core_->log(entry);
@@ -130,7 +130,7 @@ inline void Connection::make_peer(TransportKind kind, bool takes_replies) {
   identity.attributes = http.decision.attributes;
   identity.path = http.head.path();
   for (const auto& [name, value] : http.found.parameters) identity.parameters.emplace_back(name, value);
-  identity.remote_address = remote_address();
+  identity.remote_address = client_address();
   identity.transport = kind;
   peer_ = std::make_shared<PeerState>(std::move(identity), core_->options.stream.max_peer_queue);
   peer_->link = this;

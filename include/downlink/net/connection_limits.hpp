@@ -1,20 +1,60 @@
 #pragma once
 
 #include <downlink/net/connection.hpp>
+#include <downlink/wire/proxy_protocol.hpp>
 
-/// How a connection is held to the limits of its endpoint and channel, and how it is refused past them (WIRE §8).
+/// How a connection finds out on whose behalf a trusted proxy speaks, is held to the limits of its endpoint and
+/// channel, and is refused past them (WIRE §8).
 
 namespace downlink::detail {
+
+inline void Connection::meet_peer() {
+  const auto& proxies = core_->trusted_proxies;
+  auto peer = proxies.empty() ? std::string() : remote_address();
+  if (proxies.contains(peer)) {
+    proxied_ = std::make_unique<Proxied>(Proxied{peer, peer});
+  } else {
+    awaits_proxy_header_ = false;
+  }
+}
+
+// Whether the connection's first bytes are past; if not, more have to come, or it was closed.
+inline bool Connection::take_proxy_header() {
+  const auto header = wire::parse_proxy_header(http_->unread);
+  if (header.state == wire::ProxyHeader::State::incomplete) return false;
+  error_code error;
+  auto& peer = proxied_->peer;
+  if (!header.source.empty()) peer = net::ip::make_address(header.source, error).to_string();
+  if (header.state == wire::ProxyHeader::State::malformed || error) {
+    close(true);
+    return false;
+  }
+  awaits_proxy_header_ = false;
+  http_->unread.erase(0, header.size);
+  proxied_->client = peer;
+  proxied_->trusted = core_->trusted_proxies.contains(peer);
+  count_as_client();
+  return true;
+}
+
+// A proxy may send requests of many clients over one connection.
+inline void Connection::believe_proxies() {
+  proxied_->client = core_->trusted_proxies.client(http_->head, proxied_->peer);
+  count_as_client();
+}
+
+// The address that counts for limits, logs and peers.
+inline std::string Connection::client_address() { return proxied_ ? proxied_->client : remote_address(); }
 
 // Counts the connection; the verdict stands for as long as it lives.
 inline void Connection::enter_endpoint() {
   const auto& options = core_->options;
   core_->connections.fetch_add(1);
   const auto& rate = options.inbound_rate;
-  if (options.max_connections_per_address > 0 || rate.messages_per_second > 0 || rate.bytes_per_second > 0) {
-    limited_ = std::make_unique<Limited>();
-  }
-  if (options.max_connections_per_address > 0) limited_->address = address_key(remote_address());
+  const bool by_address = options.max_connections_per_address > 0;
+  if (by_address || rate.messages_per_second > 0 || rate.bytes_per_second > 0) limited_ = std::make_unique<Limited>();
+  // A proxy's address is everybody's: who is behind it counts once that is known.
+  if (by_address && !proxied_) limited_->address = address_key(remote_address());
   admission_ = core_->admission.enter(limited_ ? limited_->address : no_address);
 }
 
@@ -22,6 +62,18 @@ inline void Connection::leave_endpoint() {
   core_->admission.leave(limited_ ? limited_->address : no_address, admission_);
   core_->connections.fetch_sub(1);
   shard().remove(*this);
+}
+
+// Counts the connection for whom the proxy named; the proxies themselves have no limit of their own.
+inline void Connection::count_as_client() {
+  auto& core = *core_;
+  if (core.options.max_connections_per_address == 0) return;
+  const auto& client = proxied_->client;
+  const auto address = core.trusted_proxies.contains(client) ? no_address : address_key(client);
+  if (address == limited_->address) return;
+  core.admission.leave(limited_->address, admission_);
+  limited_->address = address;
+  admission_ = core.admission.enter(address);
 }
 
 inline Negotiated Connection::negotiated() const {

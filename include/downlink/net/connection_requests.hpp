@@ -8,6 +8,7 @@ namespace downlink::detail {
 
 inline void Connection::pump() {
   if (pumping_) return;
+  if (awaits_proxy_header_ && !take_proxy_header()) return;
   pumping_ = true;
   while (state_ == State::head || state_ == State::body) {
     auto& parser = http_->parser;
@@ -17,7 +18,7 @@ inline void Connection::pump() {
       case wire::RequestParser::State::failed:
         if (state_ == State::head) counters().requests.add();
         http_->head = parser.take_head();
-        http_->origin = judge_origin(http_->head, core_->options.cors, false);
+        http_->origin = judge_origin(http_->head, core_->options.cors, trusts_peer());
         refuse(parser.refusal().status, parser.refusal().detail, parser.refusal().close, parser.refusal().headers);
         break;
       case wire::RequestParser::State::head_complete:
@@ -45,9 +46,10 @@ inline void Connection::head_came() {
   counters().requests.add();
   auto& http = *http_;
   const RequestHead& head = http.head;
+  if (trusts_peer()) believe_proxies();
   const bool over_limit = admission_ != Admission::Verdict::admitted;
   http.close_after = over_limit || !head.keep_alive();
-  http.origin = judge_origin(head, core_->options.cors, false);
+  http.origin = judge_origin(head, core_->options.cors, trusts_peer());
   if (!head.method_known()) return refuse(501, "this method is not known");
   http.found = core_->router.find(head.path());
   if (http.found.malformed) return refuse(400, "the path has a malformed percent-encoding");

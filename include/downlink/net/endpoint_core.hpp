@@ -13,6 +13,7 @@
 #include <downlink/net/limits.hpp>
 #include <downlink/net/log.hpp>
 #include <downlink/net/options.hpp>
+#include <downlink/net/trusted_proxies.hpp>
 #include <downlink/route/router.hpp>
 #include <downlink/session/shard.hpp>
 #include <downlink/transport/transport.hpp>
@@ -49,6 +50,7 @@ struct EndpointCore {
 
   explicit EndpointCore(EndpointOptions given)
       : options(std::move(given)),
+        trusted_proxies(options.trusted_proxies),
         random(std::random_device{}()),
         admission(options.max_connections, options.max_connections_per_address, random.load() * 0x9E3779B97F4A7C15) {
     validate(options.cors);
@@ -109,6 +111,7 @@ struct EndpointCore {
   }
 
   EndpointOptions options;
+  TrustedProxies trusted_proxies;
   std::atomic<std::uint64_t> random;
   Admission admission;
   std::vector<Offered> transports;

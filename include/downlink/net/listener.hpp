@@ -17,7 +17,12 @@ class Listener final : public ShardMember, public Deadline, public std::enable_s
       : core_(std::move(core)),
         shard_(core_->shards.front()),
         acceptor_(std::in_place, shard_->executor()),
-        accepts_per_second_(options.max_accepts_per_second) {
+        accepts_per_second_(options.max_accepts_per_second),
+        proxy_protocol_(options.proxy_protocol) {
+    if (proxy_protocol_ && core_->connect) {
+      throw std::invalid_argument(
+          "ServerOptions: proxy_protocol and enable_tls exclude each other: the header stands before the TLS");
+    }
     error_code error;
     const auto address = net::ip::make_address(options.address, error);
     if (error) throw std::invalid_argument("\"" + options.address + "\" is no IP address to listen at");
@@ -115,8 +120,11 @@ class Listener final : public ShardMember, public Deadline, public std::enable_s
       stream.emplace(std::move(moved));
     }
     stream->configure_accepted(core_->options.socket);
-    if (core_->connect) return ConnectionRef(core_->connect(core_, *target, *std::move(stream)));
-    return ConnectionRef(new ConnectionOver<SocketStream>(core_, *target, *std::move(stream)));
+    const ConnectionRef connection(core_->connect
+                                       ? core_->connect(core_, *target, *std::move(stream))
+                                       : new ConnectionOver<SocketStream>(core_, *target, *std::move(stream)));
+    if (proxy_protocol_) connection->expect_proxy_header();
+    return connection;
   }
 
   void accepted(error_code error, const ConnectionRef& connection) {
@@ -134,6 +142,7 @@ class Listener final : public ShardMember, public Deadline, public std::enable_s
   std::shared_ptr<Shard> shard_;
   std::optional<Shard::Acceptor> acceptor_;
   const std::size_t accepts_per_second_;
+  const bool proxy_protocol_;
   RateMeter meter_;
   std::uint16_t port_ = 0;
 };

@@ -57,8 +57,12 @@ struct EndpointOptions {
   /// with a stream that says when to come again), and past 1024 that are being answered so, connections are reset.
   std::size_t max_connections = 0;
   /// The same for one remote address, an IPv6 one with the rest of its /64. Local sockets are not counted. Leave it at
-  /// zero, no bound, behind a proxy, whose address is everybody's.
+  /// zero, no bound, behind a proxy that is not one of `trusted_proxies`: its address is everybody's.
   std::size_t max_connections_per_address = 0;
+  /// Addresses and networks, like `::1` and `10.0.0.0/8`, of the proxies in front. What they say is believed: of the
+  /// client's address `Forwarded` or `X-Forwarded-For`, which then counts for limits, logs and peers, and of the host
+  /// that the page was asked for `Forwarded` or `X-Forwarded-Host` (WIRE §8). None by default, as anybody can say it.
+  std::vector<std::string> trusted_proxies = {};
   /// How much one connection may send.
   InboundRate inbound_rate = {};
   /// Limits that the kernel keeps for each connection.
@@ -80,6 +84,9 @@ struct ServerOptions {
   std::size_t max_accepts_per_second = 0;
   /// Whether other processes may listen at the same port too (`SO_REUSEPORT`).
   bool reuse_port = false;
+  /// Whether connections from `endpoint.trusted_proxies`, and only they, begin with a header of the PROXY protocol,
+  /// version 1 or 2, that names the client. Those without one are closed.
+  bool proxy_protocol = false;
   /// How requests are served.
   EndpointOptions endpoint = {};
 };

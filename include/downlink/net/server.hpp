@@ -20,6 +20,10 @@ class Server : public Endpoint<Ts...> {
   explicit Server(const Contexts& contexts, ServerOptions options = {})
       : Endpoint<Ts...>(contexts, options.endpoint), options_(std::move(options)) {
     if (options_.backlog <= 0) throw std::invalid_argument("ServerOptions: backlog must be above zero");
+    if (options_.proxy_protocol && options_.endpoint.trusted_proxies.empty()) {
+      throw std::invalid_argument(
+          "ServerOptions: proxy_protocol needs endpoint.trusted_proxies, from whom it is taken");
+    }
   }
 
   ~Server() {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "downlink/wire/ascii.hpp"
+#include "downlink/wire/forwarded.hpp"
 #include "downlink/wire/request_head.hpp"
 #include "downlink/wire/response.hpp"
 
@@ -61,15 +62,7 @@ inline std::optional<std::string> normalized_origin(std::string_view origin) {
 inline std::string forwarded_host(const RequestHead& head) {
   std::string host;
   wire::for_each_list_item(head.header_list("Forwarded"), [&host](std::string_view element) {
-    while (host.empty() && !element.empty()) {
-      const auto pair = element.substr(0, element.find(';'));
-      element.remove_prefix(std::min(pair.size() + 1, element.size()));
-      const auto name = pair.substr(0, pair.find('='));
-      if (name.size() == pair.size() || !wire::iequals(wire::trim(name), "host")) continue;
-      auto value = wire::trim(pair.substr(name.size() + 1));
-      if (value.size() >= 2 && value.front() == '"' && value.back() == '"') value = value.substr(1, value.size() - 2);
-      host = value;
-    }
+    if (host.empty()) host = wire::forwarded_value(element, "host");
   });
   return host;
 }

@@ -1,0 +1,433 @@
+// The browser client of downlink; what is public is documented in downlink.d.ts. The id of the last message is the
+// cursor: no loss of a connection and no change of transport costs or repeats a message.
+
+const transports = ["websocket", "sse", "long-polling", "short-polling"];
+const defaults = { transport: "auto", cursor: "", pollInterval: 5000, wait: 25, timeout: 60000, patience: 5000,
+  upgradeAfter: 60000, tokenBy: "query", headers: {}, random: Math.random };
+
+const [CONNECTING, OPEN, CLOSED] = [0, 1, 2];
+
+export class Downlink extends EventTarget {
+  static CONNECTING = CONNECTING;
+  static OPEN = OPEN;
+  static CLOSED = CLOSED;
+
+  stats = { messages: 0, bytes: 0, requests: 0, gaps: 0, reconnects: 0 };
+  #options;
+  /** What may be used, best first; which of it is in use, and which was open last. */
+  #names;
+  #at;
+  #home;
+  #readyState = CONNECTING;
+  #cursor;
+  /** The connection of the moment, or the wait for one. What an older one still delivers is dropped. */
+  #link;
+  #socket;
+  #attempt = 0;
+  /** Connections in a row that ended soon after they had opened. */
+  #brief = 0;
+  #climbs = 0;
+  #sudden;
+  #retry = 0;
+  #wait;
+  #told;
+
+  constructor(url, options) {
+    super();
+    this.url = new URL(url, globalThis.location?.href).href;
+    this.#options = { ...defaults, fetch: (...given) => fetch(...given), WebSocket: globalThis.WebSocket, ...options };
+    const { transport, tokenBy, WebSocket, cursor, wait } = this.#options;
+    // A browser's WebSocket carries no headers.
+    const possible = transports.slice(WebSocket && tokenBy === "query" ? 0 : 1);
+    this.#names = transport === "auto" ? possible : [transport].flat();
+    for (const name of this.#names) {
+      if (!possible.includes(name)) throw new TypeError(`the transport "${name}" is not one of ${possible.join(", ")}`);
+    }
+    this.#cursor = cursor;
+    this.#wait = wait;
+    this.#at = this.#home = Math.max(0, this.#names.indexOf(this.#memory()));
+    for (const name of ["open", "message", "error", "close", "gap", "transport"]) {
+      this.addEventListener(name, (event) => this[`on${name}`]?.(event));
+    }
+    // In a turn of its own, so that listeners added right after construction hear everything.
+    this.#after(0);
+  }
+
+  get readyState() { return this.#readyState; }
+  get transport() { return this.#names[this.#at]; }
+  get lastEventId() { return this.#cursor; }
+
+  close() { this.#end(); }
+
+  reconnect() {
+    this.#attempt = 0;
+    this.#connect();
+  }
+
+  async send(data) {
+    if (this.#socket?.readyState === OPEN) return this.#socket.send(data);
+    const type = typeof data === "string" ? "text/plain;charset=UTF-8" : "application/octet-stream";
+    return (await this.#request({}, { method: "POST", body: data }, { "Content-Type": type })).text();
+  }
+
+  /** What worked last, for other pages too. Storage may be absent or forbidden. */
+  #memory(name) {
+    try {
+      const key = `downlink ${new URL(this.url).origin}`;
+      return name ? sessionStorage.setItem(key, name) : sessionStorage.getItem(key);
+    } catch {
+      return undefined;
+    }
+  }
+
+  #emit(type, fields) { this.dispatchEvent(Object.assign(new Event(type), fields)); }
+
+  #begin() {
+    this.#link?.abort();
+    this.#socket = undefined;
+    const link = this.#link = new AbortController();
+    const { signal } = link;
+    // What waits goes on at once, what is open shows that it lives.
+    const wake = () => {
+      if (!globalThis.document?.hidden) (link.wake ?? (() => this.#connect()))();
+    };
+    globalThis.document?.addEventListener("visibilitychange", wake, { signal });
+    globalThis.addEventListener?.("pageshow", wake, { signal });
+    globalThis.addEventListener?.("online", () => {
+      this.#climbs = 0;
+      wake();
+    }, { signal });
+    globalThis.addEventListener?.("offline", () => this.#lost(failure("the network is away"), Infinity), { signal });
+    return link;
+  }
+
+  /** Connects after so many milliseconds, or when woken. */
+  #after(wait) {
+    const { signal } = this.#begin();
+    if (wait < Infinity) pause(wait, signal).then(() => signal.aborted || this.#connect());
+  }
+
+  async #connect() {
+    const link = this.#begin();
+    this.#readyState = CONNECTING;
+    try {
+      await this.#run(this.#at, link, (received) => this.#receive(link, received));
+    } catch (error) {
+      if (!link.signal.aborted) this.#lost(error);
+    }
+  }
+
+  /** Runs a transport until it fails. A `fault` is one that other transports may not have. */
+  #run(at, link, receive) {
+    const { timeout, patience } = this.#options;
+    const { signal } = link;
+    const socket = this.#names[at] === "websocket";
+    const last = at + 1 === this.#names.length;
+    let [looked, asked, known, slept] = [Date.now()];
+    link.heard = looked;
+    return new Promise((_, reject) => {
+      // By the clock on the wall, which goes on while a machine sleeps; then silence is nobody's fault.
+      link.wake = async () => {
+        const now = Date.now();
+        slept = (slept && known === link.heard) || now - looked > patience + 1000;
+        known = link.heard;
+        looked = now;
+        if (now - Math.max(known, asked ?? 0) <= (link.opened || last ? timeout : patience)) return;
+        asked = now;
+        try {
+          if (link.opened && socket && !await this.#overtaken()) return;
+          throw failure("the server has been silent for too long", slept ? { retryAfter: 0 } : { fault: true });
+        } catch (error) {
+          reject(error);
+        }
+      };
+      const watch = setInterval(link.wake, Math.min(1000, timeout / 4, patience / 4));
+      signal.addEventListener("abort", () => clearInterval(watch));
+      const run = socket ? this.#converse(link, receive) : this.#names[at] === "sse" ? this.#stream(link, receive)
+        : this.#poll(link, receive, this.#names[at] === "long-polling");
+      run.catch(reject);
+    });
+  }
+
+  /** Browsers hide pings. So a poll judges a silent WebSocket: does the channel have messages that have not come? */
+  async #overtaken() {
+    const cursor = this.#cursor;
+    try {
+      const signal = AbortSignal.timeout(this.#options.patience);
+      const { messages } = await this.#ask({ signal }, { cursor });
+      return messages.length > 0 && cursor === this.#cursor;
+    } catch (error) {
+      if (error.status < 500) return false;  // it takes no polls, and lives
+      throw error;
+    }
+  }
+
+  #lost(error, wait) {
+    const { opened } = this.#link;
+    const { patience, random } = this.#options;
+    if (opened && Date.now() - opened > patience) this.#attempt = this.#brief = 0;
+    else if (opened && !wait && (this.#brief += 1) > 1) error.fault = true;
+    const next = error.fault && this.#at + 1 < this.#names.length;
+    if (error.final && !next) return this.#end(error);
+    if (next) {
+      this.#sudden = !opened && this.transport === this.#told;
+      this.#at += 1;
+      this.#brief = wait = 0;
+    } else {
+      this.#at = this.#home;
+      // Full jitter, so that no crowd comes back at once. What the server asked for is the least.
+      wait ??= (error.retryAfter ?? this.#retry) + random() * Math.min(30000, 1000 * 2 ** this.#attempt);
+      this.#attempt += 1;
+    }
+    this.#readyState = CONNECTING;
+    this.#after(wait);
+    this.#emit("error", { error, wait });
+  }
+
+  #end(error) {
+    if (this.#readyState === CLOSED) return;
+    this.#link.abort();
+    this.#readyState = CLOSED;
+    if (error) this.#emit("error", { error });
+    this.#emit("close", { error });
+  }
+
+  #open(link) {
+    link.opened = Date.now();
+    this.#readyState = OPEN;
+    this.#home = this.#at;
+    const [transport, previous] = [this.transport, this.#told];
+    if (previous) this.stats.reconnects += 1;
+    this.#told = transport;
+    this.#memory(transport);
+    this.#climb(link);
+    if (transport !== previous) this.#emit("transport", { transport, previous });
+    this.#emit("open");
+  }
+
+  /** Tries better transports now and then, beside the one in use, and changes to the first that opens. */
+  async #climb({ signal }) {
+    const { upgradeAfter, random } = this.#options;
+    while (this.#at > 0 && !signal.aborted) {
+      // What worked until now was perhaps tried just before a server was back.
+      const wait = this.#sudden ? 1000 : upgradeAfter * 2 ** Math.min(this.#climbs, 4);
+      this.#sudden = false;
+      await pause(wait * (1 + random()) / 2, signal);
+      this.#climbs += 1;
+      for (let at = 0; at < this.#at && !signal.aborted; at += 1) {
+        const trial = new AbortController();
+        signal.addEventListener("abort", () => trial.abort());
+        const opened = await new Promise((resolve) => {
+          this.#run(at, trial, () => resolve(true)).catch(() => resolve(false));
+        });
+        trial.abort();
+        if (!opened || signal.aborted) continue;
+        this.#at = at;
+        return this.#connect();
+      }
+    }
+  }
+
+  #receive(link, { id, event = "message", data }) {
+    const { signal } = link;
+    if (!signal.aborted && !link.opened) this.#open(link);
+    if (signal.aborted) return;
+    // First the cursor, then listeners: one that reconnects comes back after this message.
+    if (id !== undefined) this.#cursor = id;
+    if (event === "downlink.gap") {
+      this.stats.gaps += 1;
+      this.#emit("gap", JSON.parse(data));
+    }
+    if (event.startsWith("downlink.")) return;
+    this.stats.messages += 1;
+    this.dispatchEvent(new MessageEvent(event, { data, lastEventId: id ?? "", origin: new URL(this.url).origin }));
+  }
+
+  /** All stands in the query and not in headers, so that no request needs a preflight. */
+  #target(parameters) {
+    const target = new URL(this.url);
+    for (const [name, value] of Object.entries(parameters)) {
+      if (value) target.searchParams.set(name, value);
+    }
+    return target;
+  }
+
+  async #token() {
+    const { token } = this.#options;
+    return typeof token === "function" ? token() : token;
+  }
+
+  async #request(parameters, request, more) {
+    const { headers, tokenBy, credentials } = this.#options;
+    const token = await this.#token();
+    const bearer = tokenBy === "header" && token && { Authorization: `Bearer ${token}` };
+    const target = this.#target({ ...parameters, access_token: !bearer && token });
+    this.stats.requests += 1;
+    // A browser that revalidated by itself would turn a 304 into messages already seen.
+    const answer = await this.#options.fetch(target.href,
+      { cache: "no-store", credentials, ...request, headers: { ...bearer, ...headers, ...more } });
+    if (!answer.ok && answer.status !== 304) throw await this.#refusal(answer);
+    return answer;
+  }
+
+  async #refusal(answer) {
+    const { status, headers } = answer;
+    const { title = answer.statusText, detail } = await answer.json().catch(() => ({}));
+    const after = headers.get("Retry-After");
+    const seconds = after > 0 ? Number(after) : (Date.parse(after) - Date.now()) / 1000;
+    return failure(`the server answered ${[status, title, detail].filter(Boolean).join(", ")}`, {
+      status,
+      fault: [405, 406, 426].includes(status),
+      final: status < 500 && ![408, 425, 429].includes(status) && !(status === 401 && this.#renews()),
+      retryAfter: seconds >= 0 ? seconds * 1000 : undefined,
+    });
+  }
+
+  #renews() { return typeof this.#options.token === "function"; }
+
+  async #ask(request, parameters) {
+    const answer = await this.#request(parameters, request, { Accept: "application/json" });
+    const body = await answer.arrayBuffer();
+    this.stats.bytes += body.byteLength;
+    return body.byteLength ? JSON.parse(new TextDecoder().decode(body)) : { messages: [] };
+  }
+
+  async #poll(link, receive, long) {
+    const { signal } = link;
+    // The first request is not held: it says at once that the server is there.
+    for (let wait = 0; !signal.aborted; wait = long ? this.#wait : 0) {
+      const began = Date.now();
+      const cursor = this.#cursor;
+      link.heard = began + wait * 1000;
+      const answer = await this.#ask({ signal }, { cursor, wait }).catch((error) => {
+        // Perhaps something on the way lets none be held for so long.
+        if (wait && !error.final) this.#wait = Math.ceil(wait / 2);
+        throw error;
+      });
+      link.heard = Infinity;
+      receive({ event: "downlink.open" });
+      if (answer.gap) {
+        const earliest = answer.messages[0]?.id ?? answer.cursor;
+        receive({ event: "downlink.gap", data: JSON.stringify({ requested: cursor, earliest }) });
+      }
+      for (const { id, event, data, encoding } of answer.messages) {
+        receive({ id, event, data: encoding ? fromBase64(data) : data });
+      }
+      receive({ id: answer.cursor, event: "downlink.cursor" });
+      if (answer.more) continue;
+      if (!long) await pause(this.#options.pollInterval, signal);
+      // One that was not held: no tight loop.
+      else if (wait && cursor === this.#cursor && Date.now() - began < 1000) await pause(1000, signal);
+      await visible(signal);
+    }
+  }
+
+  /** By fetch(): EventSource hides heartbeats and statuses, sends no headers, and keeps the cursor of its first URL. */
+  async #stream(link, receive) {
+    const { signal } = link;
+    const answer = await this.#request({ cursor: this.#cursor }, { signal }, { Accept: "text/event-stream" });
+    if (answer.status === 204) throw failure("the server has no more to send", { final: true });
+    const type = answer.headers.get("Content-Type");
+    if (!type?.startsWith("text/event-stream")) throw failure(`this is no event stream but ${type}`, { fault: true });
+    const decoder = new TextDecoder();
+    let [rest, cr, fields] = ["", false, {}];
+    for (const reader = answer.body.getReader(); ;) {
+      const { value: bytes, done } = await reader.read();
+      if (done) throw failure("the server ended the stream");
+      link.heard = Date.now();
+      this.stats.bytes += bytes.byteLength;
+      const text = decoder.decode(bytes, { stream: true });
+      if (!text) continue;
+      // A CRLF may be cut in two.
+      const lines = (rest + (cr ? text.replace(/^\n/, "") : text)).split(/\r\n|\r|\n/);
+      cr = text.endsWith("\r");
+      rest = lines.pop();
+      for (const line of lines) {
+        if (line) {
+          this.#field(fields, line);
+        } else {
+          const { id, event = "message", data } = fields;
+          fields = {};
+          if (data === undefined) continue;
+          const name = event.replace(/;base64$/, "");
+          receive({ id, event: name, data: name === event ? data : fromBase64(data) });
+        }
+      }
+    }
+  }
+
+  #field(fields, line) {
+    const [, name, value] = /^([^:]*):? ?(.*)/s.exec(line);
+    if (name === "data") fields.data = fields.data === undefined ? value : `${fields.data}\n${value}`;
+    else if (name === "event") fields.event = value || undefined;
+    else if (name === "id" && !value.includes("\0")) fields.id = value;
+    else if (name === "retry" && /^\d+$/.test(value)) this.#retry = Number(value);
+  }
+
+  async #converse(link, receive) {
+    const { signal } = link;
+    const target = this.#target({ cursor: this.#cursor, access_token: await this.#token() });
+    if (signal.aborted) return;
+    target.protocol = target.protocol.replace("http", "ws");
+    this.stats.requests += 1;
+    const socket = new this.#options.WebSocket(target.href, ["downlink.v1"]);
+    if (link === this.#link) this.#socket = socket;
+    socket.binaryType = "arraybuffer";
+    await new Promise((_, reject) => {
+      signal.addEventListener("abort", () => {
+        // Closed before it has opened, it would be an error on the console.
+        if (socket.readyState === CONNECTING) socket.addEventListener("open", () => socket.close());
+        else socket.close();
+      });
+      socket.addEventListener("message", ({ data }) => {
+        link.heard = Date.now();
+        this.stats.bytes += typeof data === "string" ? new TextEncoder().encode(data).length : data.byteLength;
+        try {
+          receive(parseFrame(data));
+        } catch (error) {
+          reject(error);
+        }
+      });
+      socket.addEventListener("error", () => {});
+      socket.addEventListener("close", ({ code, reason }) => {
+        // Why a handshake failed is not told.
+        reject(failure(`the WebSocket was closed with ${code} ${reason}`, { code, fault: !link.opened,
+          final: code === 1008 || (code === 4002 && !this.#renews()) }));
+      });
+    });
+  }
+}
+
+/** A frame of downlink.v1: header lines, an empty line, the payload. */
+function parseFrame(frame) {
+  const text = typeof frame === "string" ? frame : new TextDecoder("latin1").decode(frame);
+  const end = `\n${text}`.indexOf("\n\n");
+  if (end < 0) throw failure("a frame without a head");
+  const head = frame.slice(0, end);
+  const fields = { data: frame.slice(end + 1) };
+  for (const line of (typeof head === "string" ? head : new TextDecoder().decode(head)).split("\n")) {
+    const [, name, value] = /^(id|event): (.*)/s.exec(line) ?? [];
+    if (name) fields[name] = value;
+  }
+  return fields;
+}
+
+function failure(words, fields) { return Object.assign(new Error(words), fields); }
+
+/** Ends early where the connection is cut. */
+function pause(milliseconds, signal) {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, milliseconds);
+    signal.addEventListener("abort", () => resolve(clearTimeout(timer)), { once: true });
+  });
+}
+
+function visible(signal) {
+  const { document } = globalThis;
+  return document?.hidden && !signal.aborted && new Promise((resolve) => {
+    document.addEventListener("visibilitychange", resolve, { signal, once: true });
+    signal.addEventListener("abort", resolve, { once: true });
+  });
+}
+
+function fromBase64(text) { return Uint8Array.from(atob(text), (character) => character.charCodeAt(0)).buffer; }
