@@ -1,6 +1,5 @@
 #pragma once
 
-#include <charconv>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
@@ -39,15 +38,6 @@ inline std::string payload(std::uint64_t number, std::size_t size) {
   std::string text(size < 16 ? 16 : size, 'x');
   for (std::size_t i = 16; i-- > 0; number /= 10) text[i] = static_cast<char>('0' + number % 10);
   return text;
-}
-
-/// `/c/7` is channel 7.
-inline std::optional<std::size_t> channel_of(std::string_view path) {
-  std::size_t channel = 0;
-  if (!path.starts_with("/c/")) return {};
-  const char* end = path.data() + path.size();
-  if (std::from_chars(path.data() + 3, end, channel).ptr != end) return {};
-  return channel;
 }
 
 /// What every request must carry to be let in.

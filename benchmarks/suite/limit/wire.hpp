@@ -3,9 +3,11 @@
 #include <openssl/evp.h>
 #include <openssl/sha.h>
 
+#include <charconv>
 #include <cstdint>
 #include <cstdlib>
 #include <ctime>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -87,6 +89,15 @@ inline std::string polling_answer(std::uint64_t head, std::string_view messages)
   return "HTTP/1.1 200 OK\r\n" + date() + "ETag: \"" + id(head) +
          "\"\r\nCache-Control: no-cache, no-store\r\nContent-Type: application/json\r\nContent-Length: " +
          std::to_string(body.size()) + "\r\nVary: Origin\r\n\r\n" + body;
+}
+
+/// `/c/7` is channel 7.
+inline std::optional<std::size_t> channel_of(std::string_view path) {
+  std::size_t channel = 0;
+  if (!path.starts_with("/c/")) return {};
+  const char* end = path.data() + path.size();
+  if (std::from_chars(path.data() + 3, end, channel).ptr != end) return {};
+  return channel;
 }
 
 /// What a request asks for; views into it.
