@@ -148,6 +148,11 @@ int main(int argc, char** argv) {
   std::cout << server.port() << ' ' << control.port() << std::endl;
 
   std::vector<std::jthread> threads;
-  for (int i = 1; i < shards; ++i) threads.emplace_back([&loop = *loops[static_cast<std::size_t>(i)]] { loop.run(); });
+  for (int i = 1; i < shards; ++i) {
+    threads.emplace_back([&loop = *loops[static_cast<std::size_t>(i)]] {
+      const auto work = net::make_work_guard(loop);
+      loop.run();
+    });
+  }
   loops.front()->run();
 }

@@ -8,7 +8,9 @@
 #include <unistd.h>
 
 #include <cstdint>
+#include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -70,7 +72,8 @@ class Target {
       sum.cpu_ns += used.tv_sec * std::int64_t{1'000'000'000} + used.tv_nsec;
       std::ifstream stat("/proc/" + std::to_string(pid) + "/stat");
       std::string word;
-      for (int field = 1; field <= 13; ++field) stat >> word;
+      std::getline(stat, word, ')');  // the name may hold spaces
+      for (int field = 3; field <= 13; ++field) stat >> word;
       std::int64_t user = 0, system = 0;
       stat >> user >> system;
       sum.user_ticks += user;
@@ -84,8 +87,9 @@ class Target {
     Usage last = usage();
     for (int i = 0; i < 500; ++i) {
       ::usleep(2'000);
+      const bool sleeps = asleep();
       const Usage now = usage();
-      if (now.cpu_ns - last.cpu_ns < 20'000) return now;
+      if (sleeps && now.cpu_ns - last.cpu_ns < 20'000) return now;
       last = now;
     }
     return last;
@@ -132,6 +136,19 @@ class Target {
   }
 
  private:
+  /// Whether every thread waits for something other than a core.
+  bool asleep() const {
+    for (const pid_t pid : pids_) {
+      for (const auto& task : std::filesystem::directory_iterator("/proc/" + std::to_string(pid) + "/task")) {
+        std::ifstream stat(task.path() / "stat");
+        const std::string line(std::istreambuf_iterator<char>(stat), {});
+        const auto state = line.rfind(") ") + 2;
+        if (line[state] == 'R') return false;
+      }
+    }
+    return true;
+  }
+
   std::vector<pid_t> pids_;
   bool nchan_;
   int control_;

@@ -44,6 +44,7 @@ class Session : public std::enable_shared_from_this<Session> {
  private:
   void accept() {
     stream_.set_option(beast::websocket::stream_base::timeout::suggested(beast::role_type::server));
+    stream_.auto_fragment(false);
     stream_.async_accept(request_, [self = shared_from_this()](beast::error_code error) {
       if (error) return;
       self->request_ = {};
