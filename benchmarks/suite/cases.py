@@ -98,6 +98,8 @@ FIELDS = [
         case("WebSocket handshake", handshakes(500), "limit A", 1.25, HANDSHAKE)]},
     {"transport": "sse", "clients": 100, "cases": [
         case("SSE handshake", handshakes(500), "limit A", 1.25, HANDSHAKE)]},
+    {"transport": "websocket", "clients": 1000, "servers": ["downlink", "downlink, 2 shards"], "cases": [
+        case("two shards on two threads", cpu_per_delivery("burst 40 1 128"), "downlink", 1.1)]},
     {"transport": "long", "clients": 1000, "cases": [
         case("long polling, answer and next request", cpu_per_delivery("burst 20 1 128"), "limit A", 1.10)]},
     {"transport": "short", "clients": 100, "publish": 100, "servers": ["limit A", "downlink"], "cases": [
@@ -116,7 +118,7 @@ def compare_all(programs, available, rounds, wanted="", cut=1):
         clients = max(field["clients"] // cut, 10)
         cases = [each for each in field["cases"] if wanted in f"{each['name']}, {clients}"]
         kinds = [kind for kind in field.get("servers", SPOKEN)
-                 if field["transport"] in SPOKEN[kind] and kind in available]
+                 if field["transport"] in SPOKEN.get(kind, [field["transport"]]) and kind in available]
         if not cases:
             continue
         with Field(kinds, field["transport"], programs, clients) as up:

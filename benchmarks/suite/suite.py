@@ -37,13 +37,17 @@ def main():
 
     kinds = [kind for kind in available(options.programs) if not options.servers or kind in options.servers.split(",")]
     result = {"before": machine(), "servers": kinds, "rounds": options.rounds}
-    result["cases"] = list(cases.compare_all(options.programs, kinds, options.rounds, options.only))
+    output = pathlib.Path(options.output, "results.json")
+    result["cases"] = []
+    for case in cases.compare_all(options.programs, kinds, options.rounds, options.only):
+        result["cases"].append(case)
+        output.write_text(json.dumps(result, indent=1))
     if options.only in "idle memory":
         result["memory"] = [
-            cases.idle_memory(options.programs, [kind for kind in kinds if transport in SPOKEN[kind]], transport, 10_000)
+            cases.idle_memory(options.programs, [kind for kind in kinds if transport in SPOKEN.get(kind, [])], transport, 10_000)
             for transport in ("websocket", "sse")]
     result["after"] = machine()
-    pathlib.Path(options.output, "results.json").write_text(json.dumps(result, indent=1))
+    output.write_text(json.dumps(result, indent=1))
 
 
 if __name__ == "__main__":
