@@ -25,6 +25,7 @@ need 'libboost1.81-dev|libboost1.83-dev|libboost-dev' has_header boost/asio.hpp
 need libssl-dev has_header openssl/ssl.h
 need curl command -v curl
 need pkg-config command -v pkg-config
+want python3 command -v python3
 want ccache command -v ccache
 if [[ ${1:-} != --quick ]]; then
   want clang-16 command -v clang++-16

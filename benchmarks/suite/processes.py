@@ -13,13 +13,17 @@ import tempfile
 import time
 
 HERE = pathlib.Path(__file__).parent
-SERVER_CORE, CLIENT_CORE = 0, max(os.cpu_count() - 1, 0)
+CORES = sorted(os.sched_getaffinity(0))
+SERVER_CORE, CLIENT_CORE = CORES[0], CORES[-1]
 NCHAN_MODULES = ["/usr/lib/nginx/modules/ndk_http_module.so", "/usr/lib/nginx/modules/ngx_nchan_module.so"]
 
 
-def pinned(command, core):
-    """A command on one core (None: on all), which ends when we do, whatever becomes of us."""
+def pinned(command, core, first=False):
+    """A command on one core (None: on all), which ends when we do, whatever becomes of us. With `first`, it comes before
+    all other work on the machine, where we may ask for that."""
     pin = [] if core is None else ["taskset", "-c", str(core)]
+    if first and os.geteuid() == 0:
+        pin += ["chrt", "--fifo", "1"]
     return pin + ["setpriv", "--pdeathsig", "KILL"] + [str(word) for word in command]
 
 
@@ -28,8 +32,8 @@ class Failure(Exception):
 
 
 class Process:
-    def __init__(self, command, core, **options):
-        self.popen = subprocess.Popen(pinned(command, core), stdout=subprocess.PIPE, text=True, **options)
+    def __init__(self, command, core, first=False, **options):
+        self.popen = subprocess.Popen(pinned(command, core, first), stdout=subprocess.PIPE, text=True, **options)
 
     def read_line(self, seconds):
         if not select.select([self.popen.stdout], [], [], seconds)[0]:
@@ -52,7 +56,7 @@ class Process:
 class Server:
     """One of the compared servers. `kind` is a name of SERVERS."""
 
-    def __init__(self, kind, programs, channels=1):
+    def __init__(self, kind, programs, channels=1, first=False):
         self.kind = kind
         self.directory = None
         command = [str(word).format(programs=programs, suite=HERE, channels=channels) for word in SERVERS[kind]]
@@ -60,7 +64,7 @@ class Server:
         self.is_nchan = kind == "nchan"
         if self.is_nchan:
             command = self._configure_nchan(command)
-        self.process = Process(command, core)
+        self.process = Process(command, core, first)
         try:
             if self.is_nchan:
                 self.control = self.port
@@ -163,11 +167,11 @@ SPOKEN = {
 class Field:
     """Servers that are up at once, each with a load of its own."""
 
-    def __init__(self, kinds, transport, programs, clients=0, channels=1):
+    def __init__(self, kinds, transport, programs, clients=0, channels=1, first=False):
         self.servers, self.loads = {}, {}
         try:
             for kind in kinds:
-                self.servers[kind] = Server(kind, programs, channels)
+                self.servers[kind] = Server(kind, programs, channels, first)
                 self.loads[kind] = Load(self.servers[kind], transport, programs, channels)
             if clients:
                 for load in self.loads.values():

@@ -55,8 +55,9 @@ class Session : public std::enable_shared_from_this<Session> {
     const std::string key = header("Sec-WebSocket-Key");
     if (key.empty()) {
       room_.streams.insert(shared_from_this());
-      send(std::make_shared<std::string>("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
-                                         "Cache-Control: no-cache\r\nConnection: keep-alive\r\n\r\n: open\n\n"));
+      send(
+          std::make_shared<std::string>("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
+                                        "Cache-Control: no-cache\r\nConnection: keep-alive\r\n\r\n: open\n\n"));
     } else {
       const std::string text = key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
       unsigned char digest[SHA_DIGEST_LENGTH];
@@ -64,9 +65,10 @@ class Session : public std::enable_shared_from_this<Session> {
       char accept[32];
       ::EVP_EncodeBlock(reinterpret_cast<unsigned char*>(accept), digest, sizeof digest);
       room_.websockets.insert(shared_from_this());
-      send(std::make_shared<std::string>("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
-                                         "Connection: Upgrade\r\nSec-WebSocket-Accept: " +
-                                         std::string(accept) + "\r\n\r\n"));
+      send(
+          std::make_shared<std::string>("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
+                                        "Connection: Upgrade\r\nSec-WebSocket-Accept: " +
+                                        std::string(accept) + "\r\n\r\n"));
     }
     request_.erase(0, size);
     read();

@@ -1,4 +1,5 @@
-// Boost.Beast in its usual pattern: a session kept by shared_ptr, a queue of shared messages, one async_write at a time.
+// Boost.Beast in its usual pattern: a session kept by shared_ptr, a queue of shared messages, one async_write at a
+// time.
 
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/beast/core.hpp>
