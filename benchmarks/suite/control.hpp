@@ -17,7 +17,6 @@ struct Command {
 
 /// Nothing where the line is another one.
 inline std::optional<Command> parse_command(const std::string& line) {
-  Command command;
   unsigned long long numbers[3];
   if (std::sscanf(line.c_str(), "publish %llu %llu %llu", &numbers[0], &numbers[1], &numbers[2]) != 3) return {};
   return Command{numbers[0], static_cast<std::size_t>(numbers[1]), static_cast<std::size_t>(numbers[2])};

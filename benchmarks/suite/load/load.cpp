@@ -8,18 +8,19 @@
 //   the BEHIND newest messages storm COUNT BEHIND               COUNT subscribers more, which resume BEHIND messages
 //   back (SSE) control LINE                     a line of the server's own, and its answer
 
-#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <functional>
 #include <iostream>
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "client.hpp"
