@@ -28,32 +28,47 @@ def by_turns(loads, rounds, measure):
 
 
 def compared(figures, reference):
-    """Medians and quartiles of each server's figures, and of their ratios to the reference of the same round."""
+    """Medians and quartiles of each server's figures, and of their ratios to the reference of the same round; and the
+    part of its CPU time that a server spent outside the kernel, which says something over all rounds alone."""
     result = {}
-    for kind, values in figures.items():
-        result[kind] = {"figure": quartiles(values), "rounds": values}
+    for kind, bursts in figures.items():
+        values = [burst["figure"] for burst in bursts]
+        user, ticks = (sum(burst[name] for burst in bursts) for name in ("user_ticks", "ticks"))
+        result[kind] = {"figure": quartiles(values), "rounds": values, "user_part": user / ticks if ticks else None}
+        result[kind] |= {name: quartiles([burst[name] for burst in bursts]) for name in ("bytes", "p50_us", "p99_us")}
         if reference in figures:
-            result[kind]["ratio"] = quartiles([a / b for a, b in zip(values, figures[reference])])
+            references = [burst["figure"] for burst in figures[reference]]
+            result[kind]["ratio"] = quartiles([a / b for a, b in zip(values, references)])
     return result
+
+
+def taken(got, figure):
+    """A burst's figure, and what else is told of it."""
+    each = {"figure": figure, "bytes": got["bytes"] / max(got["deliveries"], 1)}
+    each["ticks"] = got["user_ticks"] + got["system_ticks"]
+    return each | {name: got[name] for name in ("user_ticks", "p50_us", "p99_us")}
 
 
 def cpu_per_delivery(command):
     def measure(load):
         got = load.do(command)
-        return got["cpu_ns"] / got["deliveries"]
+        return taken(got, got["cpu_ns"] / got["deliveries"])
     return measure
 
 
 def handshakes(count):
     def measure(load):
-        opened = load.do(f"connect {count}")["cpu_ns"] / count
+        opened = load.do(f"connect {count}")
         load.do(f"close {count}")
-        return opened
+        return taken(opened, opened["cpu_ns"] / count)
     return measure
 
 
 def percentile(name, command):
-    return lambda load: load.do(command)[name]
+    def measure(load):
+        got = load.do(command)
+        return taken(got, got[name])
+    return measure
 
 
 LIMITS = ["limit A", "limit B", "downlink"]

@@ -45,13 +45,37 @@ def bars(result):
             yield f"| publishing with two shards | 5,000 | {two / one:.2f} × one shard | 1.30 | {met} |"
 
 
+def overview(result):
+    """All servers' ratios, those to one limit in one table."""
+    for reference in ("limit A", "limit B"):
+        columns = [case for case in result["cases"] if case["reference"] == reference and len(case["servers"]) > 3]
+        if not columns:
+            continue
+        yield f"\n### All servers, × {reference}\n"
+        yield "| server | " + " | ".join(f"{case['name']}, {case['clients']:,}" for case in columns) + " |"
+        yield "| --- |" + " --- |" * len(columns)
+        for kind in dict.fromkeys(kind for case in columns for kind in case["servers"]):
+            cells = (case["servers"].get(kind) for case in columns)
+            yield f"| {kind} | " + " | ".join(ratio(cell) if cell else "" for cell in cells) + " |"
+
+
 def comparison(case):
     yield f"\n### {case['name']}, {case['clients']:,} subscribers\n"
-    yield (f"| server | {case['unit']} | × {case['reference']}, median (quartiles) | memory grown meanwhile |\n"
-           "| --- | --- | --- | --- |")
+    columns = [case["unit"], f"× {case['reference']}, median (quartiles)", "of it outside the kernel"]
+    delivers = "delivery" in case["unit"]
+    if delivers:
+        columns += ["bytes a delivery", "latency in the burst, median / p99"]
+    yield "| server | " + " | ".join(columns) + " |\n| --- |" + " --- |" * len(columns)
     for kind, got in case["servers"].items():
-        grown = case["grown"][kind] / 1024
-        yield f"| {kind} | {figure(got, case['unit'])} | {ratio(got)} | {grown:,.0f} KiB |"
+        part = got.get("user_part")
+        cells = [figure(got, case["unit"]), ratio(got), "" if part is None else f"{part:.0%}"]
+        if delivers and "bytes" in got:
+            cells += [number(got["bytes"]["median"]),
+                      " / ".join(f"{got[name]['median'] / 1000:.3g}" for name in ("p50_us", "p99_us")) + " ms"]
+        yield f"| {kind} | " + " | ".join(cells) + " |"
+    if "unbounded" in case["name"]:
+        grown = ", ".join(f"{kind} {grown / 1024:,.0f} KiB" for kind, grown in case["grown"].items())
+        yield f"\nResident memory grew in these bursts by: {grown}."
 
 
 def memory_table(result):
@@ -109,6 +133,7 @@ def markdown(result):
     yield "## Bars\n"
     yield from bars(result)
     yield "\n## Comparisons"
+    yield from overview(result)
     for case in result["cases"]:
         yield from comparison(case)
     if result["memory"]:
