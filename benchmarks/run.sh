@@ -23,7 +23,6 @@ need_to_build_examples
 need libssl-dev has_header openssl/sha.h
 need util-linux eval 'command -v taskset && command -v setpriv'
 need python3 test -x /usr/bin/python3
-need procps command -v ps
 want python3-matplotlib has_matplotlib
 want libnginx-mod-nchan has_nchan
 want 'libboost1.81-dev|libboost1.83-dev|libboost-dev' has_header boost/beast.hpp

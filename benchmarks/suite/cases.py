@@ -4,7 +4,7 @@ import random
 import statistics
 import sys
 
-from processes import SPOKEN, Field, Server, Load
+from processes import SERVER_CORE, SPOKEN, Field, Load, Server
 
 
 def quartiles(values):
@@ -96,7 +96,7 @@ def windows_of_all(transport):
     return [case(f"{transport}, 64 messages in flight", cpu_per_delivery("burst 256 64 128"), "limit B", 1.25)]
 
 
-# Servers that are up at once with so many subscribers, and what is measured on them.
+# Servers that are up at once with so many subscribers, and what is measured on them. `core` None lets them use all.
 FIELDS = [
     {"transport": "websocket", "clients": 1000, "cases": windows("WebSocket", 1.07)},
     {"transport": "sse", "clients": 1000, "cases": windows("SSE", 1.04)},
@@ -113,7 +113,7 @@ FIELDS = [
         case("WebSocket handshake", handshakes(500), "limit A", 1.25, HANDSHAKE)]},
     {"transport": "sse", "clients": 100, "cases": [
         case("SSE handshake", handshakes(500), "limit A", 1.25, HANDSHAKE)]},
-    {"transport": "websocket", "clients": 1000, "servers": ["downlink", "downlink, 2 shards"], "cases": [
+    {"transport": "websocket", "clients": 1000, "servers": ["downlink", "downlink, 2 shards"], "core": None, "cases": [
         case("two shards on two threads", cpu_per_delivery("burst 40 1 128"), "downlink", 1.1)]},
     {"transport": "long", "clients": 1000, "cases": [
         case("long polling, answer and next request", cpu_per_delivery("burst 20 1 128"), "limit A", 1.10)]},
@@ -136,7 +136,7 @@ def compare_all(programs, available, rounds, wanted="", cut=1):
                  if field["transport"] in SPOKEN.get(kind, [field["transport"]]) and kind in available]
         if not cases:
             continue
-        with Field(kinds, field["transport"], programs, clients) as up:
+        with Field(kinds, field["transport"], programs, clients, core=field.get("core", SERVER_CORE)) as up:
             for load in up.loads.values():
                 if "publish" in field:
                     load.do(f"publish {field['publish']} 128")

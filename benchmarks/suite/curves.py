@@ -80,7 +80,8 @@ def channels(programs, rounds, cut):
 
 
 def shards(programs, rounds, cut):
-    with Field(["downlink", "downlink, 2 shards"], "websocket", programs, 5000 // cut) as up:
+    """Both may use all cores."""
+    with Field(["downlink", "downlink, 2 shards"], "websocket", programs, 5000 // cut, core=None) as up:
         figures = by_turns(up.loads, rounds, with_publish(burst("burst 10 1 128")))
         for count, kind in enumerate(figures, 1):
             yield point(count, {kind: figures[kind]})

@@ -56,11 +56,10 @@ class Process:
 class Server:
     """One of the compared servers. `kind` is a name of SERVERS."""
 
-    def __init__(self, kind, programs, channels=1, first=False):
+    def __init__(self, kind, programs, channels=1, first=False, core=SERVER_CORE):
         self.kind = kind
         self.directory = None
         command = [str(word).format(programs=programs, suite=HERE, channels=channels) for word in SERVERS[kind]]
-        core = None if kind == "downlink, 2 shards" else SERVER_CORE
         self.is_nchan = kind == "nchan"
         if self.is_nchan:
             command = self._configure_nchan(command)
@@ -165,13 +164,13 @@ SPOKEN = {
 
 
 class Field:
-    """Servers that are up at once, each with a load of its own."""
+    """Servers that are up at once, each with a load of its own. Further options are those of Server."""
 
-    def __init__(self, kinds, transport, programs, clients=0, channels=1, first=False):
+    def __init__(self, kinds, transport, programs, clients=0, channels=1, **options):
         self.servers, self.loads = {}, {}
         try:
             for kind in kinds:
-                self.servers[kind] = Server(kind, programs, channels, first)
+                self.servers[kind] = Server(kind, programs, channels, **options)
                 self.loads[kind] = Load(self.servers[kind], transport, programs, channels)
             if clients:
                 for load in self.loads.values():
