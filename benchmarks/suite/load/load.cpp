@@ -115,9 +115,16 @@ class Load {
       const std::uint64_t came = client->read(buffer_.data(), buffer_.size(), received_);
       if (came == 0) continue;
       deliveries_ += came;
-      const auto late = static_cast<std::uint32_t>((now_ns() - published_ns_) / 100);
-      latencies_.insert(latencies_.end(), static_cast<std::size_t>(came), late);
+      if (plan_.transport != Transport::short_polling) count_latency(client->next() - came, came);
       if (on_delivery_) on_delivery_(*client);
+    }
+  }
+
+  /// For messages from this number on that have come now. Those from before this load have no time.
+  void count_latency(std::uint64_t first, std::uint64_t count) {
+    const std::int64_t now = now_ns();
+    for (std::uint64_t i = first - 1; i < first - 1 + count && i < published_ns_.size(); ++i) {
+      latencies_.push_back(static_cast<std::uint32_t>((now - published_ns_[i]) / 100));
     }
   }
 
@@ -152,7 +159,7 @@ class Load {
   }
 
   void publish(std::uint64_t count) {
-    published_ns_ = now_ns();
+    published_ns_.resize(head_ + count, now_ns());
     target_.publish(head_ + 1, count, plan_.size, plan_.channels);
     head_ += count;
   }
@@ -177,12 +184,11 @@ class Load {
     plan_.size = size;
     std::int64_t due = now_ns();
     for (std::uint64_t i = 0; i < count; ++i) {
-      due += static_cast<std::int64_t>(milliseconds) * 1'000'000;
-      const std::uint64_t expected = deliveries_ + clients_.size();
       publish(1);
-      wait_for("deliveries", [&] { return deliveries_ >= expected; });
+      due += static_cast<std::int64_t>(milliseconds) * 1'000'000;
       while (now_ns() < due) turn(1);
     }
+    wait_for("deliveries", [&] { return deliveries_ >= count * clients_.size(); });
   }
 
   /// The id of the message `behind` before the last: ids end in the message's number.
@@ -236,8 +242,8 @@ class Load {
   std::function<void(Client&)> on_delivery_{};
   bool command_waits_ = false;
 
-  std::uint64_t head_ = 0;  // the last number published to every channel
-  std::int64_t published_ns_ = 0;
+  std::uint64_t head_ = 0;                    // the last number published to every channel
+  std::vector<std::int64_t> published_ns_{};  // when each was
   std::uint64_t received_ = 0, deliveries_ = 0;
   std::vector<std::uint32_t> latencies_{};  // in tenths of a microsecond
   Usage began_{};
