@@ -17,11 +17,11 @@ def check(options):
         with Field(["limit A", "limit B", "downlink", "downlink, 2 shards"], transport, options.programs, 20) as up:
             for command in commands:
                 got = {kind: load.do(command) for kind, load in up.loads.items()}
-                # Answers to polls hold as many messages as had come when a client asked, so their bytes differ.
-                same = ("clients",) if transport == "long" else ("clients", "deliveries", "bytes")
-                for key in same:
+                for key in ("clients", "deliveries", "bytes"):
                     values = {kind: each[key] for kind, each in got.items()}
-                    if len(set(values.values())) != 1:
+                    # The ids of two servers may differ in length, but not by much.
+                    spread = 0.05 if key == "bytes" and transport != "websocket" else 0
+                    if max(values.values()) > (1 + spread) * min(values.values()):
                         print(f"{transport}, {command}: {key} differ: {values}")
                         wrong += 1
                 if not command.startswith(("close", "connect", "publish")):
