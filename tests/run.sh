@@ -26,6 +26,8 @@ need libssl-dev has_header openssl/ssl.h
 need openssl command -v openssl
 need curl command -v curl
 need pkg-config command -v pkg-config
+want python3 command -v python3
+want valgrind command -v valgrind
 want ccache command -v ccache
 if [[ ${1:-} != --quick ]]; then
   want clang-16 command -v clang++-16
