@@ -46,7 +46,7 @@ def bars(result):
             for name, what in (("publish_ns", "one message"), ("publish_64_ns", "each of 64 messages")):
                 got = two[name]["median"] / one[name]["median"]
                 met = "met" if got <= 1.3 else "**missed**"
-                yield f"| publishing {what} with two shards | 5,000 | {got:.2f} × one shard | 1.30 | {met} |"
+                yield f"| publishing {what} with two shards | | {got:.2f} × one shard | 1.30 | {met} |"
 
 
 def overview(result):
