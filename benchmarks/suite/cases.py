@@ -113,8 +113,8 @@ FIELDS = [
         case("WebSocket handshake", handshakes(500), "limit A", 1.25, HANDSHAKE)]},
     {"transport": "sse", "clients": 100, "cases": [
         case("SSE handshake", handshakes(500), "limit A", 1.25, HANDSHAKE)]},
-    {"transport": "websocket", "clients": 1000, "servers": ["downlink", "downlink, 2 shards"], "core": None, "cases": [
-        case("two shards on two threads", cpu_per_delivery("burst 40 1 128"), "downlink", 1.1)]},
+    {"transport": "websocket", "clients": 1000, "servers": ["downlink", "downlink, 2 shards"], "core": None,
+     "cases": [case("two shards on two threads", cpu_per_delivery("burst 40 1 128"), "downlink", 1.1)]},
     {"transport": "long", "clients": 1000, "cases": [
         case("long polling, answer and next request", cpu_per_delivery("burst 20 1 128"), "limit A", 1.10)]},
     {"transport": "short", "clients": 100, "publish": 100, "servers": ["limit A", "downlink"], "cases": [

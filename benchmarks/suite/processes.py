@@ -19,8 +19,8 @@ NCHAN_MODULES = ["/usr/lib/nginx/modules/ndk_http_module.so", "/usr/lib/nginx/mo
 
 
 def pinned(command, core, first=False):
-    """A command on one core (None: on all), which ends when we do, whatever becomes of us. With `first`, it comes before
-    all other work on the machine, where we may ask for that."""
+    """A command on one core (None: on all), which ends when we do, whatever becomes of us. With `first`, it comes
+    before all other work on the machine, where we may ask for that."""
     pin = [] if core is None else ["taskset", "-c", str(core)]
     if first and os.geteuid() == 0:
         pin += ["chrt", "--fifo", "1"]
@@ -97,7 +97,8 @@ class Server:
         text = (HERE / "peers" / "nchan.conf").read_text()
         text = text.replace("@PORT@", str(self.port)).replace("@DIRECTORY@", self.directory)
         pathlib.Path(self.directory, "nginx.conf").write_text(modules + text)
-        return command + ["-p", self.directory, "-c", f"{self.directory}/nginx.conf", "-e", f"{self.directory}/error.log"]
+        return command + ["-p", self.directory, "-c", f"{self.directory}/nginx.conf",
+                          "-e", f"{self.directory}/error.log"]
 
     def _wait_for_nchan(self):
         for _ in range(200):

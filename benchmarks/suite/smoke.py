@@ -3,8 +3,10 @@
 from processes import Field
 
 COMMANDS = {
-    "websocket": ["connect 10", "burst 8 1 128", "burst 64 16 128", "burst 64 0 300", "burst 2 1 65536", "paced 2 20 64", "close 5"],
-    "sse": ["connect 10", "burst 8 1 128", "burst 64 16 128", "burst 64 0 300", "burst 2 1 65536", "burst 100 50 128", "storm 10 100", "close 5"],
+    "websocket": ["connect 10", "burst 8 1 128", "burst 64 16 128", "burst 64 0 300", "burst 2 1 65536",
+                  "paced 2 20 64", "close 5"],
+    "sse": ["connect 10", "burst 8 1 128", "burst 64 16 128", "burst 64 0 300", "burst 2 1 65536",
+            "burst 100 50 128", "storm 10 100", "close 5"],
     "long": ["connect 10", "burst 8 1 128", "burst 2 1 4096"],
     "short": ["publish 20 128", "polls 5 0", "polls 5 10"],
 }
