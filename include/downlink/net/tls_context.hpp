@@ -80,7 +80,7 @@ inline error_code take_tls_error() {
   const unsigned long first = ::ERR_peek_error();
   ::ERR_clear_error();
 #ifdef ERR_SYSTEM_ERROR
-  if (ERR_SYSTEM_ERROR(first)) return {ERR_GET_REASON(first), std::generic_category()};
+  if (ERR_SYSTEM_ERROR(first)) return {ERR_GET_REASON(first), net::error::get_system_category()};
 #endif
   return {static_cast<int>(first == 0 ? ERR_R_INTERNAL_ERROR : first), tls_category()};
 }
