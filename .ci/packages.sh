@@ -17,6 +17,14 @@ has_header() {
   return 1
 }
 
+# A Boost whose Asio is new enough: Debian's default one is not.
+has_boost() {
+  local version
+  version=$(sed -n 's/^#define BOOST_VERSION \([0-9]*\).*/\1/p' /usr/include/boost/version.hpp /usr/local/include/boost/version.hpp \
+    2>/dev/null | sort -n | tail -n 1)
+  ((${version:-0} >= 107800))
+}
+
 need() { probe "${@:2}" || needed_packages+=("$1"); }
 want() { probe "${@:2}" || wanted_packages+=("$1"); }
 

@@ -25,7 +25,7 @@ need util-linux eval 'command -v taskset && command -v setpriv'
 need python3 test -x /usr/bin/python3
 want python3-matplotlib has_matplotlib
 want libnginx-mod-nchan has_nchan
-want 'libboost1.81-dev|libboost1.83-dev|libboost-dev' has_header boost/beast.hpp
+want 'libboost1.81-dev|libboost1.83-dev|libboost-dev' has_boost
 want libwebsocketpp-dev has_header websocketpp/server.hpp
 want nodejs command -v node
 want npm command -v npm

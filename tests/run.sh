@@ -21,7 +21,7 @@ has_fuzzer() { compgen -G '/usr/lib/llvm-19/lib/clang/19/lib/*/libclang_rt.fuzze
 
 need_to_build_examples
 need catch2 has_header catch2/catch.hpp catch2/catch_all.hpp
-need 'libboost1.81-dev|libboost1.83-dev|libboost-dev' has_header boost/asio.hpp
+need 'libboost1.81-dev|libboost1.83-dev|libboost-dev' has_boost
 need libssl-dev has_header openssl/ssl.h
 need openssl command -v openssl
 need curl command -v curl

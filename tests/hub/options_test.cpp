@@ -266,6 +266,7 @@ TEST_CASE("trusted proxies are addresses and networks", "[hub][options][wire-8]"
     CHECK(contains(refused({std::string("--trusted-proxy=") + bad}), "an address or network"));
   }
   CHECK(contains(refused({"--proxy-protocol"}), "--trusted-proxy"));
+  CHECK(contains(refused({"--proxy-protocol", "--trusted-proxy=::1", "--tls-cert=a", "--tls-key=b"}), "exclude"));
 }
 
 TEST_CASE("transports are a list of known names, each once", "[hub][options][wire-10]") {

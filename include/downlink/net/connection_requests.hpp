@@ -16,9 +16,11 @@ inline void Connection::pump() {
     http_->unread.erase(0, used);
     switch (parser.state()) {
       case wire::RequestParser::State::failed:
-        if (state_ == State::head) counters().requests.add();
-        http_->head = parser.take_head();
-        http_->origin = judge_origin(http_->head, core_->options.cors, trusts_peer());
+        if (state_ == State::head) {
+          counters().requests.add();
+          http_->head = parser.take_head();
+          http_->origin = judge_origin(http_->head, core_->options.cors, trusts_peer());
+        }
         refuse(parser.refusal().status, parser.refusal().detail, parser.refusal().close, parser.refusal().headers);
         break;
       case wire::RequestParser::State::head_complete:

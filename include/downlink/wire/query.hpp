@@ -70,10 +70,8 @@ inline std::optional<std::string> query_value(std::string_view query, std::strin
     query.remove_prefix(pair.size() == query.size() ? pair.size() : pair.size() + 1);
     if (pair.empty()) continue;
     const auto key = pair.substr(0, pair.find('='));
-    if (key != name) {
-      const bool encoded = std::any_of(key.begin(), key.end(), [](char c) { return c == '%' || c == '+'; });
-      if (!encoded || form_decode(key) != name) continue;
-    }
+    const bool encoded = std::any_of(key.begin(), key.end(), [](char c) { return c == '%' || c == '+'; });
+    if (encoded ? form_decode(key) != name : key != name) continue;
     return key.size() == pair.size() ? std::string{} : form_decode(pair.substr(key.size() + 1));
   }
   return std::nullopt;
