@@ -50,7 +50,7 @@ TEST_CASE("files that can't be used are told of by a sentence", "[tls][DESIGN-3.
 TEST_CASE("a server does not expect the PROXY protocol where it speaks TLS", "[tls][DESIGN-3.10]") {
   const Certificate certificate;
   net::io_context io;
-  Server<Sse> server(io, {.endpoint = {.trusted_proxies = {"127.0.0.1"}}, .proxy_protocol = true});
+  Server<Sse> server(io, {.proxy_protocol = true, .endpoint = {.trusted_proxies = {"127.0.0.1"}}});
   enable_tls(server, Tls(certificate.files()));
   CHECK_THROWS_AS(server.start(), std::invalid_argument);
 }
