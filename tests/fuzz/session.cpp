@@ -206,7 +206,9 @@ class Session {
       };
     }
     const auto& shard = core->shards.front();
-    const detail::ConnectionRef connection(new Carried(core, shard, std::move(stream), std::move(give_back)));
+    auto* const carried = new Carried(core, *shard, std::move(stream));
+    const detail::ConnectionRef connection(carried);
+    if (give_back) carried->lend(std::move(give_back));
     connection->start_on_shard(std::move(read));
   }
 
