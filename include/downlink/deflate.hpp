@@ -115,8 +115,10 @@ class MessageInflater final : public wire::Inflater {
       stream_.avail_out = static_cast<uInt>(room.size());
       const int result = inflate(&stream_, flush);
       const std::string_view made{room.data(), room.size() - stream_.avail_out};
-      if (made.size() > max_message_ - data.size()) return error(1009, "the message is too big");
-      if (!binary && !utf8_.consume(made)) return not_utf8();
+      // What shows first decides, however the message was cut.
+      const std::size_t room_left = max_message_ - data.size();
+      if (!binary && !utf8_.consume(made.substr(0, room_left))) return not_utf8();
+      if (made.size() > room_left) return error(1009, "the message is too big");
       append(data, made);
       ended_ = result == Z_STREAM_END;
       if (!ended_ && result != Z_OK && (result != Z_BUF_ERROR || stream_.avail_in > 0)) return does_not_inflate();
