@@ -190,7 +190,7 @@ class Connection : public Carrier, public ShardMember {
     AnswerHold hold;
     bool close_after = false;
     OperationStorage<160> read_storage;
-    std::array<char, 1024> read_buffer;
+    std::array<char, 512> read_buffer;
   };
 
   /// When the connection has waited long enough, for whatever its state waits for. Most streams need none.

@@ -104,6 +104,7 @@ inline void Connection::proceed() {
       counters().bytes_sent.add(written.bytes);
     }
   }
+  if (pumping_) return;  // whoever is at it goes on, and waits for more if need be
   pump();
   await_readable();
 }
