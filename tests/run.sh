@@ -50,6 +50,11 @@ logs=$(mktemp -d)
 trap 'rm -rf "$logs"' EXIT
 summary=() total=0 failed=0 broken=0
 
+# The first lines that each failed test has printed, out of CTest's log on standard input.
+print_failures() {
+  awk '/^ *[0-9]+\/[0-9]+ Test +#/ { lines = /\*\*\*/ ? 40 : 0 } /^ +Start +[0-9]+: / { next } /^[0-9]+% tests passed/ { exit } lines-- > 0'
+}
+
 for preset in "${presets[@]}"; do
   if [[ $preset == fuzz ]] && ! { command -v clang++-19 && has_fuzzer; } >/dev/null; then
     summary+=("fuzz: left out, as this machine has no clang-19 with libclang-rt-19-dev")
@@ -67,10 +72,12 @@ for preset in "${presets[@]}"; do
   ctest --preset "$preset" -j2 "${selection[@]}" 2>&1 | tee "$logs/ctest" || status=$?
   line=$(grep -E '^[0-9]+% tests passed, [0-9]+ tests? failed out of [0-9]+' "$logs/ctest" | tail -n 1) || true
   summary+=("$preset: ${line:-ran no test}")
+  while read -r name; do summary+=("  $name"); done < <(grep -E '^ *[0-9]+/[0-9]+ Test +#.*\*\*\*' "$logs/ctest")
   if [[ $line =~ ,\ ([0-9]+)\ tests?\ failed\ out\ of\ ([0-9]+) ]]; then
     failed=$((failed + BASH_REMATCH[1]))
     total=$((total + BASH_REMATCH[2]))
     if ((status != 0 && BASH_REMATCH[1] == 0)); then broken=$((broken + 1)); fi
+    print_failures <"$logs/ctest" >>"$logs/failures"
   else
     broken=$((broken + 1))
   fi
@@ -79,6 +86,10 @@ done
 # A preset that did not come to its end counts as one failed test more.
 failed=$((failed + broken))
 total=$((total + broken))
+if [[ -s $logs/failures ]]; then
+  printf '\n=== failures ===\n'
+  cat "$logs/failures"
+fi
 printf '\n=== sum ===\n'
 printf '%s\n' "${summary[@]}"
 printf '%d%% tests passed, %d tests failed out of %d\n' $(((total - failed) * 100 / total)) "$failed" "$total"
