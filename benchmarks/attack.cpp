@@ -306,7 +306,7 @@ class Healthy {
 int main(int argc, char** argv) {
   const int rounds = std::clamp(argc > 1 ? std::atoi(argv[1]) : 5, 1, 30);
   const int attackers = std::clamp(argc > 2 ? std::atoi(argv[2]) : 5'000, 3, 15'000);
-  Crowd::raise_file_limit();
+  raise_file_limit();
   Child server(serve);
   std::uint16_t port = 0;
   if (!hear(server.from(), port)) return 1;

@@ -5,7 +5,6 @@
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -16,6 +15,8 @@
 #include <stdexcept>
 #include <string>
 #include <vector>
+
+#include "file_limit.hpp"
 
 /// Many clients in a process of their own: they connect, send one request each, and read and discard whatever comes,
 /// or nothing. Their memory and most of their CPU time are not the server's.
@@ -49,14 +50,6 @@ class Crowd {
                                   static_cast<std::uint32_t>(reads)};
     write_all(commands_[1], head, sizeof head);
     write_all(commands_[1], request.data(), request.size());
-  }
-
-  /// Raises the number of files that this process may open as far as it goes.
-  static void raise_file_limit() {
-    rlimit limit{};
-    ::getrlimit(RLIMIT_NOFILE, &limit);
-    limit.rlim_cur = limit.rlim_max;
-    ::setrlimit(RLIMIT_NOFILE, &limit);
   }
 
  private:

@@ -14,28 +14,12 @@
 
 #include "crowd.hpp"
 #include "figures.hpp"
+#include "fixture.hpp"
 
 namespace {
 
 using namespace std::chrono_literals;
 using Clock = std::chrono::steady_clock;
-using Server = downlink::Server<downlink::WebSocket, downlink::Sse>;
-
-/// A server whose loop the calling thread runs.
-struct Fixture {
-  Fixture() {
-    server.route("/feed", channel);
-    server.start();
-  }
-  void run_until(std::size_t subscribers) {
-    while (channel.subscriber_count() != subscribers) io.run_for(10ms);
-    io.run_for(200ms);
-  }
-
-  downlink::net::io_context io{1};
-  downlink::Channel channel;
-  Server server{io, {.endpoint = {.one_thread = true}}};
-};
 
 void idle_memory(bool websocket, std::uint32_t count) {
   Crowd crowd;
@@ -138,7 +122,7 @@ void timer_lateness(std::uint32_t count) {
 
 int main(int argc, char** argv) {
   const auto count = static_cast<std::uint32_t>(argc > 1 ? std::atoi(argv[1]) : 10'000);
-  Crowd::raise_file_limit();
+  raise_file_limit();
   apart([&] { idle_memory(true, count); });
   apart([&] { idle_memory(false, count); });
   apart([&] { timer_lateness(count); });

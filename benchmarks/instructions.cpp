@@ -9,10 +9,10 @@
 #include <vector>
 
 #include "figures.hpp"
+#include "fixture.hpp"
 
 namespace {
 
-using namespace std::chrono_literals;
 namespace net = downlink::net;
 
 constexpr std::size_t subscribers = 1000;
@@ -30,20 +30,6 @@ struct Subscribers {
   }
   net::io_context io{};
   std::vector<net::ip::tcp::socket> sockets{};
-};
-
-struct Fixture {
-  Fixture() {
-    server.route("/feed", channel);
-    server.start();
-  }
-
-  std::uint64_t delivered() const { return server.stats().messages_sent; }
-
-  net::io_context io{1};
-  downlink::Channel channel;
-  downlink::Publisher publisher{channel};
-  downlink::Server<downlink::WebSocket, downlink::Sse> server{io, {.endpoint = {.one_thread = true}}};
 };
 
 /// Publishes `rounds` times so many messages, and lets everybody have them each time.
@@ -71,9 +57,9 @@ int main(int argc, char** argv) {
   const std::size_t rounds = std::stoul(argv[3]);
   Fixture fixture;
   const Subscribers all(fixture.server.port(), websocket ? websocket_request : sse_request);
-  while (fixture.channel.subscriber_count() < subscribers) fixture.io.run_one_for(1s);
+  fixture.run_until(subscribers);
   deliver(fixture, 1, in_flight);  // what is made once is made here
-  const auto before = fixture.delivered();
+  const auto before = fixture.server.stats().messages_sent;
   measured_part(fixture, rounds, in_flight);
-  std::cout << fixture.delivered() - before << '\n';
+  std::cout << fixture.server.stats().messages_sent - before << '\n';
 }

@@ -85,7 +85,7 @@ void measure(std::uint32_t readers, std::size_t message, downlink::LagPolicy pol
 
 int main(int argc, char** argv) {
   const auto given = static_cast<std::uint32_t>(argc > 1 ? std::atoi(argv[1]) : 0);
-  Crowd::raise_file_limit();
+  raise_file_limit();
   for (const std::uint32_t readers : {200U, 5000U}) {
     for (const std::size_t message : {std::size_t{128}, std::size_t{1024}, std::size_t{50'000}}) {
       for (const auto policy : {downlink::LagPolicy::disconnect, downlink::LagPolicy::skip}) {

@@ -10,6 +10,7 @@
 #include <downlink/downlink.hpp>
 #include <downlink/tls.hpp>
 #include <filesystem>
+#include <functional>
 #include <iostream>
 #include <memory>
 #include <optional>
@@ -19,11 +20,11 @@
 
 #include "crowd.hpp"
 #include "figures.hpp"
+#include "fixture.hpp"
 
 namespace {
 
 using namespace std::chrono_literals;
-using Server = downlink::Server<downlink::WebSocket, downlink::Sse>;
 
 /// A certificate for this run.
 struct Files {
@@ -110,24 +111,15 @@ class TlsCrowd {
   pid_t pid_ = 0;
 };
 
-struct Fixture {
-  explicit Fixture(const Files* files) {
-    server.route("/feed", channel);
+/// Has a server speak TLS where there are files for it.
+std::function<void(Fixture::Server&)> speak_tls(const Files* files) {
+  return [files](Fixture::Server& server) {
     if (files) downlink::enable_tls(server, downlink::Tls{{.certificate = files->certificate(), .key = files->key()}});
-    server.start();
-  }
-  void run_until(std::size_t subscribers) {
-    while (channel.subscriber_count() != subscribers) io.run_for(10ms);
-    io.run_for(300ms);
-  }
-
-  downlink::net::io_context io{1};
-  downlink::Channel channel;
-  Server server{io, {.endpoint = {.one_thread = true}}};
-};
+  };
+}
 
 double downlink_memory(const Files* files, std::uint32_t count, const std::string& request) {
-  Fixture fixture(files);
+  Fixture fixture(speak_tls(files));
   std::optional<TlsCrowd> tls[2];
   Crowd plain;
   double before = 0;
@@ -189,7 +181,7 @@ Cpu cpu() {
 /// Microseconds of CPU time for each delivery to 1000 WebSockets, with `batch` messages published at a time.
 Cpu delivery(const Files* files, std::size_t size, int batch, int rounds) {
   constexpr std::uint32_t subscribers = 1000;
-  Fixture fixture(files);
+  Fixture fixture(speak_tls(files));
   std::optional<TlsCrowd> tls;
   std::optional<Crowd> plain;
   if (files) {
@@ -217,7 +209,7 @@ Cpu delivery(const Files* files, std::size_t size, int batch, int rounds) {
 /// Microseconds of CPU time for a connection that sends `bytes` and is turned away.
 double refusal(const Files* files, const std::string& bytes) {
   constexpr int count = 5000;
-  Fixture fixture(files);
+  Fixture fixture(speak_tls(files));
   auto port = fixture.server.port();
   std::thread client([&, port]() mutable {
     char room[4096];
@@ -242,7 +234,7 @@ double refusal(const Files* files, const std::string& bytes) {
 
 int main(int argc, char** argv) {
   const auto count = static_cast<std::uint32_t>(argc > 1 ? std::atoi(argv[1]) : 5000);
-  Crowd::raise_file_limit();
+  raise_file_limit();
   const Files files;
   apart([&] {
     std::cout << "memory of a connection of OpenSSL's alone: " << openssl_memory(files, count) << " bytes\n";

@@ -126,7 +126,7 @@ class Control {
 
 int main(int argc, char** argv) {
   using namespace downlink;
-  Crowd::raise_file_limit();
+  raise_file_limit();
   const int shards = argc > 1 ? std::atoi(argv[1]) : 1;
   const int channel_count = argc > 2 ? std::atoi(argv[2]) : 1;
 

@@ -114,27 +114,11 @@ std::string frame(const std::string& data) {
   return head + data;
 }
 
-void accept(tcp::acceptor& acceptor, Room& room) {
-  acceptor.async_accept([&](asio::error_code error, tcp::socket socket) {
-    if (!error) {
-      socket.set_option(tcp::no_delay(true));
-      std::make_shared<Session>(std::move(socket), room)->start();
-    }
-    accept(acceptor, room);
-  });
-}
-
 }  // namespace
 
 int main() {
-  raise_file_limit();
-  asio::io_context io{1};
-  Room room;
-  tcp::acceptor acceptor(io, {asio::ip::address_v4::loopback(), 0});
-  acceptor.listen(4096);
-  accept(acceptor, room);
-  ControlServer<tcp, asio::mutable_buffer> control(io, [&, number = std::uint64_t{0}](std::size_t size) mutable {
-    const std::string data = payload(++number, size);
+  serve<Session, Room, asio::io_context, tcp, asio::mutable_buffer>([](Room& room, std::uint64_t number,
+                                                                       const std::string& data) {
     if (!room.websockets.empty()) {
       const auto message = std::make_shared<std::string>(frame(data));
       for (const auto& session : room.websockets) session->send(message);
@@ -144,6 +128,4 @@ int main() {
       for (const auto& session : room.streams) session->send(message);
     }
   });
-  std::cout << acceptor.local_endpoint().port() << ' ' << control.port() << std::endl;
-  io.run();
 }

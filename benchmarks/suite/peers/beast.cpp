@@ -81,29 +81,12 @@ class Session : public std::enable_shared_from_this<Session> {
   std::deque<Message> queue_{};
 };
 
-void accept(tcp::acceptor& acceptor, Room& room) {
-  acceptor.async_accept([&](beast::error_code error, tcp::socket socket) {
-    if (!error) {
-      socket.set_option(tcp::no_delay(true));
-      std::make_shared<Session>(std::move(socket), room)->start();
-    }
-    accept(acceptor, room);
-  });
-}
-
 }  // namespace
 
 int main() {
-  raise_file_limit();
-  net::io_context io{1};
-  Room room;
-  tcp::acceptor acceptor(io, {net::ip::address_v4::loopback(), 0});
-  acceptor.listen(4096);
-  accept(acceptor, room);
-  ControlServer<tcp, net::mutable_buffer> control(io, [&, number = std::uint64_t{0}](std::size_t size) mutable {
-    const auto message = std::make_shared<const std::string>(payload(++number, size));
-    for (const auto& session : room) session->send(message);
-  });
-  std::cout << acceptor.local_endpoint().port() << ' ' << control.port() << std::endl;
-  io.run();
+  serve<Session, Room, net::io_context, tcp, net::mutable_buffer>(
+      [](Room& room, std::uint64_t, const std::string& data) {
+        const auto message = std::make_shared<const std::string>(data);
+        for (const auto& session : room) session->send(message);
+      });
 }
