@@ -295,38 +295,30 @@ TEST_CASE("a request whose head has come before a drain is still answered, and i
 }
 
 TEST_CASE("a drain lets a slow client finish the message that it has begun", "[scenario][WIRE-9]") {
-  Channel channel;
-  Event drained;
-  Loop loop;
-  EveryServer server(loop.context());
-  server.route("/c", channel);
-  server.start();
-  SseClient reading(slow_connection(server.port()), "/c");
+  Draining served;
+  served.start();
+  SseClient reading(slow_connection(served.port()), "/c");
   reading.open();
-  const auto id = Publisher(channel).publish({.data = std::string(std::size_t{1} << 20, 'x')}).value().to_string();
-  server.async_drain(6s, [&] { drained.set(); });
+  const auto id = served.publish(std::string(large, 'x'));
+  served.drain(6s);
   CHECK(reading.next_event().id == id);
   CHECK(reading.ends());
   reading.connection().close();
-  CHECK(drained.wait());
+  CHECK(served.drained());
 }
 
 TEST_CASE("what a client has not taken when the drain's time is over is cut off", "[scenario][WIRE-9]") {
-  Channel channel;
-  Event drained;
-  Loop loop;
-  EveryServer server(loop.context());
-  server.route("/c", channel);
-  server.start();
-  SseClient stuck(slow_connection(server.port()), "/c");
+  Draining served;
+  served.start();
+  SseClient stuck(slow_connection(served.port()), "/c");
   stuck.open();
-  Connection half(server.port());
+  Connection half(served.port());
   half.send("GET /c HTT");
-  REQUIRE(Publisher(channel).publish({.data = std::string(std::size_t{2} << 20, 'x')}));
-  server.async_drain(100ms, [&] { drained.set(); });
-  CHECK(drained.wait());
-  CHECK(channel.subscriber_count() == 0);
+  REQUIRE(served.publisher.publish({.data = std::string(2 * large, 'x')}));
+  served.drain(100ms);
+  CHECK(served.drained());
+  CHECK(served.channel.subscriber_count() == 0);
   CHECK(stuck.connection().closed_by_peer());
   CHECK(half.closed_by_peer());
-  CHECK(loop.finish());
+  CHECK(served.loop.finish());
 }
