@@ -104,13 +104,13 @@ class MessageInflater final : public wire::Inflater {
   wire::WebSocketEvent feed(std::string_view bytes, int flush, bool binary, std::string& data) {
     if (bytes.empty()) return {};
     if (bytes.size() > std::numeric_limits<uInt>::max()) return does_not_inflate();
-    // Behind a final block another may begin with the next byte (§7.2.3.4).
-    if (std::exchange(ended_, false) && inflateReset(&stream_) != Z_OK) return does_not_inflate();
     begun_ = true;
     std::array<char, std::size_t{16} << 10> room;
     stream_.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(bytes.data()));
     stream_.avail_in = static_cast<uInt>(bytes.size());
     do {
+      // Behind a final block another may begin with the next byte (§7.2.3.4).
+      if (ended_ && inflateReset(&stream_) != Z_OK) return does_not_inflate();
       stream_.next_out = reinterpret_cast<Bytef*>(room.data());
       stream_.avail_out = static_cast<uInt>(room.size());
       const int result = inflate(&stream_, flush);
@@ -122,7 +122,6 @@ class MessageInflater final : public wire::Inflater {
       append(data, made);
       ended_ = result == Z_STREAM_END;
       if (!ended_ && result != Z_OK && (result != Z_BUF_ERROR || stream_.avail_in > 0)) return does_not_inflate();
-      if (ended_ && stream_.avail_in > 0 && inflateReset(&stream_) != Z_OK) return does_not_inflate();
     } while (stream_.avail_in > 0 || (!ended_ && stream_.avail_out == 0));
     return {};
   }
