@@ -47,6 +47,12 @@ if(DOWNLINK_SANITIZE)
   endif()
 endif()
 
+foreach(library IN ITEMS downlink_compiled downlink_compiled_boost)
+  if(TARGET ${library})
+    target_link_libraries(${library} PRIVATE downlink_development)
+  endif()
+endforeach()
+
 # Finds a dependency of the tests or examples in the order of downlinkDependencies.cmake and sets `result` to the
 # target to link, or to "". TARGETS are the names it may have, HEADER is one that tells where the system keeps it,
 # URL and SHA256 are a pinned release whose own CMakeLists.txt makes one of TARGETS.

@@ -12,8 +12,7 @@ namespace downlink {
 class Channel {
  public:
   /// A channel with a new, empty log. Throws `std::invalid_argument` for contradictory options.
-  explicit Channel(ChannelOptions options = {})
-      : state_(std::make_shared<detail::ChannelState>(std::move(options), detail::random_epoch())) {}
+  explicit Channel(ChannelOptions options = {}) : state_(detail::ChannelState::make(std::move(options))) {}
 
   /// Appends under an id that an engine outside gave. A jump forward within the epoch, or another epoch, drops what is
   /// retained, and each standing cursor has a gap. `errc::offset_not_increasing` for an offset not past the newest.

@@ -28,153 +28,177 @@ struct HubOptions {
 /// handle to, or is subscribed to, never expires.
 class Hub {
  public:
-  explicit Hub(HubOptions options = {}) : state_(std::make_shared<State>()) {
-    if (options.max_channels == 0) throw std::invalid_argument("HubOptions: max_channels must be above zero");
-    detail::ChannelState::check(options.channel);
-    if (!options.channel.clock) options.channel.clock = std::make_shared<Clock>();
-    state_->options = std::move(options);
-  }
+  explicit Hub(HubOptions options = {});
 
   /// The channel of this name, made if there is none. Errors: `bad_channel_name`, `too_many_channels`.
-  Result<Channel> open(std::string_view name) const {
-    if (!valid_name(name)) return errc::bad_channel_name;
-    auto& state = *state_;
-    const std::lock_guard guard(state.mutex);
-    const TimePoint now = state.options.channel.clock->now();
-    state.sweep(now, sweep_at_once);
-    auto found = state.channels.find(name);
-    if (found != state.channels.end() && state.expired(found->second, now)) {
-      state.retire(found->second);
-      state.channels.erase(found);
-      found = state.channels.end();
-    }
-    if (found != state.channels.end()) return found->second;
-    if (state.channels.size() >= state.options.max_channels) state.make_room(now);
-    if (state.channels.size() >= state.options.max_channels) {
-      ++state.past.refused;
-      return errc::too_many_channels;
-    }
-    Channel made(state.options.channel);
-    ++state.past.created;
-    state.channels.emplace(std::string(name), made);
-    return made;
-  }
+  Result<Channel> open(std::string_view name) const;
 
   /// How many channels there are, expired ones that were not swept yet included.
-  std::size_t size() const {
-    const std::lock_guard guard(state_->mutex);
-    return state_->channels.size();
-  }
+  std::size_t size() const;
 
   /// The subscribers of all its channels.
-  std::size_t subscriber_count() const {
-    const std::lock_guard guard(state_->mutex);
-    std::size_t sum = 0;
-    for (const auto& [name, channel] : state_->channels) sum += channel.subscriber_count();
-    return sum;
-  }
+  std::size_t subscriber_count() const;
 
   /// What it holds and what it has seen. Looks at each channel under the hub's lock: not for every request where there
   /// are very many.
-  HubStats stats() const {
-    const std::lock_guard guard(state_->mutex);
-    HubStats stats = state_->past;
-    stats.channels = state_->channels.size();
-    for (const auto& [name, channel] : state_->channels) stats.sum.add(channel.stats());
-    return stats;
-  }
+  HubStats stats() const;
 
   /// Lets go of every channel whose idle time is over. `open` does a part of it each time, so calling this is only
   /// needed where channels are opened rarely and memory matters.
-  void expire_idle() const {
-    const std::lock_guard guard(state_->mutex);
-    state_->expire_all(state_->options.channel.clock->now());
-  }
+  void expire_idle() const;
 
   /// Closes every channel.
-  void close() const {
-    std::vector<Channel> closing;
-    {
-      const std::lock_guard guard(state_->mutex);
-      for (const auto& [name, channel] : state_->channels) closing.push_back(channel);
-      state_->channels.clear();
-    }
-    for (auto& channel : closing) channel.close();
-  }
+  void close() const;
 
-  const HubOptions& options() const { return state_->options; }
+  const HubOptions& options() const;
 
   /// 1 to 128 characters of `[A-Za-z0-9._~-]`, not `.` or `..` (WIRE §10).
-  static bool valid_name(std::string_view name) {
-    if (name.empty() || name.size() > 128 || name == "." || name == "..") return false;
-    for (const char c : name) {
-      const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-      if (!letter && !(c >= '0' && c <= '9') && c != '.' && c != '_' && c != '~' && c != '-') return false;
-    }
-    return true;
-  }
+  static bool valid_name(std::string_view name);
 
  private:
-  struct NameHash {
-    using is_transparent = void;
-    std::size_t operator()(std::string_view name) const { return std::hash<std::string_view>{}(name); }
-  };
-
-  struct State {
-    bool expired(const Channel& channel, TimePoint now) const {
-      const auto& shared = ChannelAccess::state(channel);
-      return shared.use_count() == 1 && shared->subscribers() == 0 && now - shared->last_use() >= options.idle_expiry;
-    }
-
-    void expire_all(TimePoint now) {
-      std::erase_if(channels, [&](const auto& entry) {
-        if (!expired(entry.second, now)) return false;
-        retire(entry.second);
-        return true;
-      });
-    }
-
-    // A channel goes: what it held goes with it, what it has seen stays in the sum.
-    void retire(const Channel& channel) {
-      ChannelStats seen = channel.stats();
-      seen.history_messages = seen.history_bytes = seen.retained_messages = seen.retained_bytes = 0;
-      seen.encoded_bytes = seen.pinned_bytes = 0;
-      past.sum.add(seen);
-      ++past.expired;
-    }
-
-    // Looking at every channel takes milliseconds where there are many: whoever is refused may not ask for it each
-    // time.
-    void make_room(TimePoint now) {
-      if (now < next_full_look) return;
-      expire_all(now);
-      next_full_look = now + std::min<std::chrono::milliseconds>(options.idle_expiry / 8, std::chrono::seconds(1));
-    }
-
-    // Looks at the channels of the next `count` buckets, going round.
-    void sweep(TimePoint now, std::size_t count) {
-      for (; count > 0 && !channels.empty(); --count) {
-        bucket = (bucket + 1) % channels.bucket_count();
-        for (auto entry = channels.begin(bucket); entry != channels.end(bucket); ++entry) {
-          if (!expired(entry->second, now)) continue;
-          retire(entry->second);
-          channels.erase(channels.find(entry->first));
-          break;
-        }
-      }
-    }
-
-    mutable std::mutex mutex;
-    HubOptions options;
-    std::unordered_map<std::string, Channel, NameHash, std::equal_to<>> channels;
-    std::size_t bucket = 0;
-    HubStats past;
-    TimePoint next_full_look{};
-  };
+  struct State;
 
   static constexpr std::size_t sweep_at_once = 2;
 
   std::shared_ptr<State> state_;
 };
+
+#if DOWNLINK_DEFINITIONS
+
+struct Hub::State {
+  struct NameHash {
+    using is_transparent = void;
+    std::size_t operator()(std::string_view name) const { return std::hash<std::string_view>{}(name); }
+  };
+
+  bool expired(const Channel& channel, TimePoint now) const {
+    const auto& shared = ChannelAccess::state(channel);
+    return shared.use_count() == 1 && shared->subscribers() == 0 && now - shared->last_use() >= options.idle_expiry;
+  }
+
+  void expire_all(TimePoint now) {
+    std::erase_if(channels, [&](const auto& entry) {
+      if (!expired(entry.second, now)) return false;
+      retire(entry.second);
+      return true;
+    });
+  }
+
+  // A channel goes: what it held goes with it, what it has seen stays in the sum.
+  void retire(const Channel& channel) {
+    ChannelStats seen = channel.stats();
+    seen.history_messages = seen.history_bytes = seen.retained_messages = seen.retained_bytes = 0;
+    seen.encoded_bytes = seen.pinned_bytes = 0;
+    past.sum.add(seen);
+    ++past.expired;
+  }
+
+  // Looking at every channel takes milliseconds where there are many: whoever is refused may not ask for it each
+  // time.
+  void make_room(TimePoint now) {
+    if (now < next_full_look) return;
+    expire_all(now);
+    next_full_look = now + std::min<std::chrono::milliseconds>(options.idle_expiry / 8, std::chrono::seconds(1));
+  }
+
+  // Looks at the channels of the next `count` buckets, going round.
+  void sweep(TimePoint now, std::size_t count) {
+    for (; count > 0 && !channels.empty(); --count) {
+      bucket = (bucket + 1) % channels.bucket_count();
+      for (auto entry = channels.begin(bucket); entry != channels.end(bucket); ++entry) {
+        if (!expired(entry->second, now)) continue;
+        retire(entry->second);
+        channels.erase(channels.find(entry->first));
+        break;
+      }
+    }
+  }
+
+  mutable std::mutex mutex;
+  HubOptions options;
+  std::unordered_map<std::string, Channel, NameHash, std::equal_to<>> channels;
+  std::size_t bucket = 0;
+  HubStats past;
+  TimePoint next_full_look{};
+};
+
+DOWNLINK_DECL Hub::Hub(HubOptions options) : state_(std::make_shared<State>()) {
+  if (options.max_channels == 0) throw std::invalid_argument("HubOptions: max_channels must be above zero");
+  detail::ChannelState::check(options.channel);
+  if (!options.channel.clock) options.channel.clock = std::make_shared<Clock>();
+  state_->options = std::move(options);
+}
+
+DOWNLINK_DECL Result<Channel> Hub::open(std::string_view name) const {
+  if (!valid_name(name)) return errc::bad_channel_name;
+  auto& state = *state_;
+  const std::lock_guard guard(state.mutex);
+  const TimePoint now = state.options.channel.clock->now();
+  state.sweep(now, sweep_at_once);
+  auto found = state.channels.find(name);
+  if (found != state.channels.end() && state.expired(found->second, now)) {
+    state.retire(found->second);
+    state.channels.erase(found);
+    found = state.channels.end();
+  }
+  if (found != state.channels.end()) return found->second;
+  if (state.channels.size() >= state.options.max_channels) state.make_room(now);
+  if (state.channels.size() >= state.options.max_channels) {
+    ++state.past.refused;
+    return errc::too_many_channels;
+  }
+  Channel made(state.options.channel);
+  ++state.past.created;
+  state.channels.emplace(std::string(name), made);
+  return made;
+}
+
+DOWNLINK_DECL std::size_t Hub::size() const {
+  const std::lock_guard guard(state_->mutex);
+  return state_->channels.size();
+}
+
+DOWNLINK_DECL std::size_t Hub::subscriber_count() const {
+  const std::lock_guard guard(state_->mutex);
+  std::size_t sum = 0;
+  for (const auto& [name, channel] : state_->channels) sum += channel.subscriber_count();
+  return sum;
+}
+
+DOWNLINK_DECL HubStats Hub::stats() const {
+  const std::lock_guard guard(state_->mutex);
+  HubStats stats = state_->past;
+  stats.channels = state_->channels.size();
+  for (const auto& [name, channel] : state_->channels) stats.sum.add(channel.stats());
+  return stats;
+}
+
+DOWNLINK_DECL void Hub::expire_idle() const {
+  const std::lock_guard guard(state_->mutex);
+  state_->expire_all(state_->options.channel.clock->now());
+}
+
+DOWNLINK_DECL void Hub::close() const {
+  std::vector<Channel> closing;
+  {
+    const std::lock_guard guard(state_->mutex);
+    for (const auto& [name, channel] : state_->channels) closing.push_back(channel);
+    state_->channels.clear();
+  }
+  for (auto& channel : closing) channel.close();
+}
+
+DOWNLINK_DECL const HubOptions& Hub::options() const { return state_->options; }
+
+DOWNLINK_DECL bool Hub::valid_name(std::string_view name) {
+  if (name.empty() || name.size() > 128 || name == "." || name == "..") return false;
+  for (const char c : name) {
+    const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+    if (!letter && !(c >= '0' && c <= '9') && c != '.' && c != '_' && c != '~' && c != '-') return false;
+  }
+  return true;
+}
+
+#endif
 
 }  // namespace downlink

@@ -9,6 +9,7 @@
 #include <string>
 #include <utility>
 
+#include <downlink/config.hpp>
 #include <downlink/net/connection_ref.hpp>
 #include <downlink/net/endpoint_core.hpp>
 #include <downlink/net/outgoing.hpp>
@@ -207,7 +208,7 @@ class Connection : public Carrier, public ShardMember {
     RateMeter bytes;
   };
 
-  // Life and input (connection.hpp).
+  // Life (connection.hpp).
   void add_reference() { references_.fetch_add(1, std::memory_order_relaxed); }
   void drop_reference() {
     if (references_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
@@ -219,121 +220,6 @@ class Connection : public Carrier, public ShardMember {
   }
   void stop_waiting() {
     if (timeout_) timeout_->unlink();
-  }
-
-  void await_readable() {
-    if (state_ == State::held && !watching_ && !wants_input()) {
-      watching_ = true;
-      return await(Broken{ConnectionRef(this)});
-    }
-    if (reading_ || !wants_input()) return;
-    reading_ = true;
-    if (http_ && !is_lent()) {
-      // One that is lent out goes back with all that was not asked for: it is only waited for.
-      if (read_into(net::buffer(http_->read_buffer), {ConnectionRef(this), http_->read_storage})) return;
-    }
-    await(Readable{ConnectionRef(this)});
-  }
-
-  bool wants_input() const {
-    switch (state_) {
-      case State::head:
-      case State::body:
-        return true;
-      case State::lingering:
-        // More is left to the kernel: a reset could overtake the answer.
-        return stray_ <= core_->options.linger_bytes;
-      case State::held:
-        return http_->unread.size() < core_->options.limits.max_head;
-      case State::streaming:
-        return !session_->holds_input() && !input_over_;
-      default:
-        return false;
-    }
-  }
-
-  void readable() {
-    reading_ = false;
-    if (state_ == State::closed) return;
-    const net::mutable_buffer buffer = shard().read_buffer();
-    take(read_some(buffer), static_cast<char*>(buffer.data()));
-  }
-
-  void read(error_code error, std::size_t bytes) {
-    reading_ = false;
-    if (state_ == State::closed) return;
-    // Where a stream was opened meanwhile, this was kept for it.
-    const auto http = state_ == State::streaming ? std::move(http_) : nullptr;
-    using enum IoResult::State;
-    take({!error ? moved : error == net::error::eof ? end : broken, bytes}, (http ? http : http_)->read_buffer.data());
-  }
-
-  void take(const IoResult& result, char* bytes) {
-    shard().update_now();
-    switch (result.state) {
-      case IoResult::State::moved:
-        counters().bytes_received.add(result.bytes);
-        received({bytes, result.bytes});
-        break;
-      case IoResult::State::would_block:
-        break;
-      case IoResult::State::end:
-        input_ended();
-        break;
-      case IoResult::State::broken:
-        close(true);
-        break;
-    }
-    await_readable();
-  }
-
-  void received(std::span<char> bytes) {
-    switch (state_) {
-      case State::streaming:
-        if (count_inbound_bytes(bytes.size()).count() > 0) {
-          return session_->end({EndReason::refused, "too many bytes a second"});
-        }
-        if (session_->receive(bytes)) return;
-        stray_ += bytes.size();
-        if (stray_ > core_->options.max_stray_bytes) session_->end({EndReason::refused, "this stream takes no input"});
-        return;
-      case State::lingering:
-        stray_ += bytes.size();
-        return;
-      case State::closed:
-        return;
-      default:
-        // The first request's clock started with the accept, a later one's starts with its first byte.
-        if (state_ == State::head && std::exchange(kept_alive_, false)) wait_for(core_->options.head_timeout);
-        http_->unread.append(bytes.data(), bytes.size());
-        pump();
-    }
-  }
-
-  void input_ended() {
-    switch (state_) {
-      case State::streaming:
-        if (session_->holds_input()) return;  // it is found again once what came before it has been read
-        if (!session_->ending()) return close(false);
-        input_over_ = true;
-        return;
-      case State::deciding:
-      case State::handling:
-      case State::responding:
-        http_->close_after = true;
-        return;
-      default:
-        return close(false);
-    }
-  }
-
-  void now_writable() {
-    if (state_ == State::closed) return;
-    shard().update_now();
-    if (state_ == State::responding) return flush_response();
-    if (!session_) return;
-    session_->writable();
-    await_readable();
   }
 
   void expired() {
@@ -401,6 +287,16 @@ class Connection : public Carrier, public ShardMember {
 
   IoResult try_write(std::span<const net::const_buffer> buffers) override = 0;
 
+  // Input and writability (connection_input.hpp).
+  void await_readable();
+  bool wants_input() const;
+  void readable();
+  void read(error_code error, std::size_t bytes);
+  void take(const IoResult& result, char* bytes);
+  void received(std::span<char> bytes);
+  void input_ended();
+  void now_writable();
+
   // Requests and answers (connection_requests.hpp).
   void pump();
   void head_came();
@@ -443,11 +339,11 @@ class Connection : public Carrier, public ShardMember {
 
   const StreamOptions& stream_options() const override { return core_->options.stream; }
   std::size_t max_message() const override { return core_->options.max_message; }
-  void message_came(std::string data, bool binary) override;
+  DOWNLINK_DECL void message_came(std::string data, bool binary) override;
   void await_writable() override { await(Writable{ConnectionRef(this)}); }
-  void session_done(EndReason reason) override;
-  void session_broken(EndReason reason) override;
-  void session_ends(const Ending& ending) override;
+  DOWNLINK_DECL void session_done(EndReason reason) override;
+  DOWNLINK_DECL void session_broken(EndReason reason) override;
+  DOWNLINK_DECL void session_ends(const Ending& ending) override;
 
   // The application's handlers (connection_calls.hpp).
   template <class Never = void>
@@ -465,8 +361,8 @@ class Connection : public Carrier, public ShardMember {
   void cut_peer();
   void handler_failed(const std::exception_ptr& error);
   void log(LogLevel level, LogEvent event, std::string_view text, int status = 0, std::optional<EndReason> reason = {});
-  void send_to_peer(Message message, std::shared_ptr<PeerState> state) override;
-  void close_peer(bool too_slow) override;
+  DOWNLINK_DECL void send_to_peer(Message message, std::shared_ptr<PeerState> state) override;
+  DOWNLINK_DECL void close_peer(bool too_slow) override;
 
   std::shared_ptr<EndpointCore> core_;
   std::unique_ptr<Http> http_;
@@ -549,7 +445,10 @@ class ConnectionOver final : public Connection {
 
 }  // namespace downlink::detail
 
+#if DOWNLINK_DEFINITIONS
 #include <downlink/net/connection_calls.hpp>
+#include <downlink/net/connection_input.hpp>
 #include <downlink/net/connection_limits.hpp>
 #include <downlink/net/connection_reading.hpp>
 #include <downlink/net/connection_requests.hpp>
+#endif

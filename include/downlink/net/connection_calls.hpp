@@ -24,7 +24,7 @@ void Connection::authorize() {
                     });
 }
 
-inline void Connection::decided(Decision decision) {
+DOWNLINK_DECL void Connection::decided(Decision decision) {
   switch (decision.kind) {
     case Decision::Kind::allowed:
       break;
@@ -85,7 +85,7 @@ void Connection::take_post() {
                             });
 }
 
-inline void Connection::post_taken(const std::exception_ptr& error, const Reply& reply) {
+DOWNLINK_DECL void Connection::post_taken(const std::exception_ptr& error, const Reply& reply) {
   cut_peer();
   peer_.reset();
   if (error) {
@@ -100,7 +100,7 @@ inline void Connection::post_taken(const std::exception_ptr& error, const Reply&
   respond(202, headers, reply.message->data);
 }
 
-inline void Connection::handler_failed(const std::exception_ptr& error) {
+DOWNLINK_DECL void Connection::handler_failed(const std::exception_ptr& error) {
   counters().handler_failures.add();
   if (!core_->logs()) return;
   try {
@@ -112,8 +112,8 @@ inline void Connection::handler_failed(const std::exception_ptr& error) {
   }
 }
 
-inline void Connection::log(LogLevel level, LogEvent event, std::string_view text, int status,
-                            std::optional<EndReason> reason) {
+DOWNLINK_DECL void Connection::log(LogLevel level, LogEvent event, std::string_view text, int status,
+                                   std::optional<EndReason> reason) {
   if (!core_->logs() || silent_) return;
   LogEntry entry{level, event, std::string(text), client_address(), {}, status, reason, {}};
   if (http_) entry.path = http_->head.path();
@@ -122,7 +122,7 @@ inline void Connection::log(LogLevel level, LogEvent event, std::string_view tex
 }
 
 // Peers cost memory: they are made where somebody can get to see them.
-inline void Connection::make_peer(TransportKind kind, bool takes_replies) {
+DOWNLINK_DECL void Connection::make_peer(TransportKind kind, bool takes_replies) {
   auto& http = *http_;
   if (takes_replies && !http.found.route->inbound && !core_->on_subscribe && !core_->on_unsubscribe) return;
   Identity identity;
@@ -137,7 +137,7 @@ inline void Connection::make_peer(TransportKind kind, bool takes_replies) {
   peer_->takes_replies = takes_replies;
 }
 
-inline void Connection::cut_peer() {
+DOWNLINK_DECL void Connection::cut_peer() {
   if (!peer_) return;
   const std::lock_guard guard(peer_->mutex);
   peer_->link = nullptr;
@@ -158,7 +158,7 @@ void Connection::take_message(std::string data, bool binary) {
   if (in_handler_) session_->pause();
 }
 
-inline void Connection::message_taken(const std::exception_ptr& error, const Reply& reply) {
+DOWNLINK_DECL void Connection::message_taken(const std::exception_ptr& error, const Reply& reply) {
   in_handler_ = false;
   if (state_ != State::streaming) return;
   if (error) {
@@ -173,7 +173,7 @@ inline void Connection::message_taken(const std::exception_ptr& error, const Rep
   await_readable();
 }
 
-inline void Connection::send_to_peer(Message message, std::shared_ptr<PeerState> state) {
+DOWNLINK_DECL void Connection::send_to_peer(Message message, std::shared_ptr<PeerState> state) {
   shard().post([self = ConnectionRef(this), message = std::move(message), state = std::move(state)] {
     state->waiting.fetch_sub(message.data.size());
     if (self->state_ != State::streaming) return;
@@ -181,7 +181,7 @@ inline void Connection::send_to_peer(Message message, std::shared_ptr<PeerState>
   });
 }
 
-inline void Connection::close_peer(bool too_slow) {
+DOWNLINK_DECL void Connection::close_peer(bool too_slow) {
   shard().post([self = ConnectionRef(this), too_slow] {
     if (self->state_ == State::streaming) {
       self->session_->end(too_slow ? Ending{EndReason::too_slow, "replies are not taken"}

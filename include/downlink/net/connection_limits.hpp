@@ -8,7 +8,7 @@
 
 namespace downlink::detail {
 
-inline void Connection::meet_peer() {
+DOWNLINK_DECL void Connection::meet_peer() {
   const auto& proxies = core_->trusted_proxies;
   auto peer = proxies.empty() ? std::string() : remote_address();
   if (proxies.contains(peer)) {
@@ -19,7 +19,7 @@ inline void Connection::meet_peer() {
 }
 
 // Whether the connection's first bytes are past; if not, more have to come, or it was closed.
-inline bool Connection::take_proxy_header() {
+DOWNLINK_DECL bool Connection::take_proxy_header() {
   const auto header = wire::parse_proxy_header(http_->unread);
   if (header.state == wire::ProxyHeader::State::incomplete) return false;
   error_code error;
@@ -38,16 +38,16 @@ inline bool Connection::take_proxy_header() {
 }
 
 // A proxy may send requests of many clients over one connection.
-inline void Connection::believe_proxies() {
+DOWNLINK_DECL void Connection::believe_proxies() {
   proxied_->client = core_->trusted_proxies.client(http_->head, proxied_->peer);
   count_as_client();
 }
 
 // The address that counts for limits, logs and peers.
-inline std::string Connection::client_address() { return proxied_ ? proxied_->client : remote_address(); }
+DOWNLINK_DECL std::string Connection::client_address() { return proxied_ ? proxied_->client : remote_address(); }
 
 // Counts the connection; the verdict stands for as long as it lives.
-inline void Connection::enter_endpoint() {
+DOWNLINK_DECL void Connection::enter_endpoint() {
   const auto& options = core_->options;
   core_->connections.fetch_add(1);
   const auto& rate = options.inbound_rate;
@@ -58,14 +58,14 @@ inline void Connection::enter_endpoint() {
   admission_ = core_->admission.enter(limited_ ? limited_->address : no_address);
 }
 
-inline void Connection::leave_endpoint() {
+DOWNLINK_DECL void Connection::leave_endpoint() {
   core_->admission.leave(limited_ ? limited_->address : no_address, admission_);
   core_->connections.fetch_sub(1);
   shard().remove(*this);
 }
 
 // Counts the connection for whom the proxy named; the proxies themselves have no limit of their own.
-inline void Connection::count_as_client() {
+DOWNLINK_DECL void Connection::count_as_client() {
   auto& core = *core_;
   if (core.options.max_connections_per_address == 0) return;
   const auto& client = proxied_->client;
@@ -76,14 +76,14 @@ inline void Connection::count_as_client() {
   admission_ = core.admission.enter(address);
 }
 
-inline Negotiated Connection::negotiated() const {
+DOWNLINK_DECL Negotiated Connection::negotiated() const {
   const auto& core = *core_;
   return negotiate(http_->head, core.kinds,
                    [&](std::size_t index) { return core.transports[index].ops->claims(http_->head); });
 }
 
 // 503, but to those who would never come back a stream that says when to.
-inline void Connection::refuse_over_limit(std::string_view detail) {
+DOWNLINK_DECL void Connection::refuse_over_limit(std::string_view detail) {
   counters().over_limit.add();
   const auto chosen = negotiated();
   if (chosen.index >= 0 && core_->kinds[static_cast<std::size_t>(chosen.index)] == TransportKind::sse &&
@@ -100,15 +100,15 @@ inline void Connection::refuse_over_limit(std::string_view detail) {
 }
 
 // How long until the peer may send again; zero when it may now, and then what it sent is counted.
-inline std::chrono::nanoseconds Connection::count_inbound(RateMeter Limited::*meter, std::size_t units,
-                                                          std::size_t rate) {
+DOWNLINK_DECL std::chrono::nanoseconds Connection::count_inbound(RateMeter Limited::*meter, std::size_t units,
+                                                                 std::size_t rate) {
   if (rate == 0) return {};
   return ((*limited_).*meter).take(shard().now(), units, rate, core_->options.inbound_rate.burst);
 }
-inline std::chrono::nanoseconds Connection::count_inbound_bytes(std::size_t bytes) {
+DOWNLINK_DECL std::chrono::nanoseconds Connection::count_inbound_bytes(std::size_t bytes) {
   return count_inbound(&Limited::bytes, bytes, core_->options.inbound_rate.bytes_per_second);
 }
-inline std::chrono::nanoseconds Connection::count_inbound_message() {
+DOWNLINK_DECL std::chrono::nanoseconds Connection::count_inbound_message() {
   return count_inbound(&Limited::messages, 1, core_->options.inbound_rate.messages_per_second);
 }
 

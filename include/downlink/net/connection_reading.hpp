@@ -10,7 +10,7 @@ namespace downlink::detail {
 /// Messages of a poll's answer that are copied into one piece with its head.
 inline constexpr std::size_t most_joined = std::size_t{16} << 10;
 
-inline void Connection::read_channel() {
+DOWNLINK_DECL void Connection::read_channel() {
   auto& http = *http_;
   const auto& core = *core_;
   const Negotiated chosen = negotiated();
@@ -27,7 +27,7 @@ inline void Connection::read_channel() {
   (this->*serve)(*ops);
 }
 
-inline void Connection::poll(const TransportOps& transport) {
+DOWNLINK_DECL void Connection::poll(const TransportOps& transport) {
   auto& http = *http_;
   const auto& options = core_->options;
   const auto& state = ChannelAccess::state(*http.channel);
@@ -67,7 +67,7 @@ inline void Connection::poll(const TransportOps& transport) {
 }
 
 // Whoever waited at the same place is answered with the same bytes, but for what its own request asks for.
-inline void Connection::answer_held(FormFeed::Sendable& sendable, bool gap) {
+DOWNLINK_DECL void Connection::answer_held(FormFeed::Sendable& sendable, bool gap) {
   auto& http = *http_;
   const bool usual = !gap && sendable.range.messages > 0 && sendable.range.bytes <= most_joined && !http.close_after &&
                      !core_->draining.load(std::memory_order_relaxed) && http.head.minor_version() > 0 &&
@@ -84,7 +84,7 @@ inline void Connection::answer_held(FormFeed::Sendable& sendable, bool gap) {
   answer_poll(sendable.range, gap, usual ? &sendable.answer : nullptr);
 }
 
-inline void Connection::answer_poll(const Range& range, bool gap, std::string* answer) {
+DOWNLINK_DECL void Connection::answer_poll(const Range& range, bool gap, std::string* answer) {
   auto& http = *http_;
   auto& state = *ChannelAccess::state(*http.channel);
   subscriber_left();
@@ -137,7 +137,7 @@ inline void Connection::answer_poll(const Range& range, bool gap, std::string* a
   send_response();
 }
 
-inline void Connection::open_stream(const TransportOps& transport) {
+DOWNLINK_DECL void Connection::open_stream(const TransportOps& transport) {
   auto& http = *http_;
   const StreamOps& ops = transport.stream(http.head);
   std::string headers;
@@ -164,7 +164,7 @@ inline void Connection::open_stream(const TransportOps& transport) {
   start_stream(std::move(head), std::make_unique<StreamSession>(*this, ops));
 }
 
-inline void Connection::open_websocket(const TransportOps& transport) {
+DOWNLINK_DECL void Connection::open_websocket(const TransportOps& transport) {
   auto& http = *http_;
   const RequestHead& request = http.head;
   if (request.method() != "GET") return refuse(400, "a WebSocket handshake is a GET", true);
@@ -192,12 +192,12 @@ inline void Connection::open_websocket(const TransportOps& transport) {
   start_stream(std::move(head), std::make_unique<WebSocketSession>(*this, ops));
 }
 
-inline void Connection::message_came(std::string data, bool binary) {
+DOWNLINK_DECL void Connection::message_came(std::string data, bool binary) {
   if (core_->calls.take_message) return (this->*core_->calls.take_message)(std::move(data), binary);
   session_->end({EndReason::refused, "no messages are taken"});
 }
 
-inline void Connection::start_stream(std::string head, std::unique_ptr<StreamSession> session) {
+DOWNLINK_DECL void Connection::start_stream(std::string head, std::unique_ptr<StreamSession> session) {
   auto& request = *http_;
   const Route& route = *request.found.route;
   const auto begin =
@@ -232,7 +232,7 @@ inline void Connection::start_stream(std::string head, std::unique_ptr<StreamSes
   if (!request.unread.empty() && state_ == State::streaming) received(request.unread);
 }
 
-inline void Connection::left(EndReason reason) {
+DOWNLINK_DECL void Connection::left(EndReason reason) {
   if (!std::exchange(subscribed_, false)) return;
   cut_peer();
   if (!core_->on_unsubscribe || !peer_ || silent_ || core_->stopped.load()) return;
@@ -243,18 +243,18 @@ inline void Connection::left(EndReason reason) {
   }
 }
 
-inline void Connection::subscriber_came() {
+DOWNLINK_DECL void Connection::subscriber_came() {
   counted_ = true;
   counters().subscribers[kind_].add();
 }
 
-inline bool Connection::subscriber_left() {
+DOWNLINK_DECL bool Connection::subscriber_left() {
   if (!std::exchange(counted_, false)) return false;
   counters().subscribers[kind_].take();
   return true;
 }
 
-inline void Connection::session_ends(const Ending& ending) {
+DOWNLINK_DECL void Connection::session_ends(const Ending& ending) {
   if (!subscriber_left()) return;
   counters().ended[ending.reason].add();
   switch (ending.reason) {
@@ -271,12 +271,12 @@ inline void Connection::session_ends(const Ending& ending) {
   }
 }
 
-inline void Connection::session_done(EndReason reason) {
+DOWNLINK_DECL void Connection::session_done(EndReason reason) {
   left(reason);
   if (state_ == State::streaming) linger();
 }
 
-inline void Connection::session_broken(EndReason reason) {
+DOWNLINK_DECL void Connection::session_broken(EndReason reason) {
   left(reason);
   close(true);
 }

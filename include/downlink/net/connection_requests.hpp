@@ -6,7 +6,7 @@
 
 namespace downlink::detail {
 
-inline void Connection::pump() {
+DOWNLINK_DECL void Connection::pump() {
   if (pumping_) return;
   if (awaits_proxy_header_ && !take_proxy_header()) return;
   pumping_ = true;
@@ -43,7 +43,7 @@ inline void Connection::pump() {
   pumping_ = false;
 }
 
-inline void Connection::head_came() {
+DOWNLINK_DECL void Connection::head_came() {
   stop_waiting();
   counters().requests.add();
   auto& http = *http_;
@@ -89,7 +89,7 @@ inline void Connection::head_came() {
 }
 
 // The request may be served: on to its body.
-inline void Connection::proceed() {
+DOWNLINK_DECL void Connection::proceed() {
   auto& http = *http_;
   state_ = State::body;
   if (http.head.has_body()) {
@@ -109,7 +109,7 @@ inline void Connection::proceed() {
   await_readable();
 }
 
-inline void Connection::body_came() {
+DOWNLINK_DECL void Connection::body_came() {
   stop_waiting();
   auto& http = *http_;
   state_ = State::handling;
@@ -125,7 +125,7 @@ inline void Connection::body_came() {
 }
 
 // The status line and the lines that every answer has.
-inline std::string Connection::response_head(int status, std::string_view headers) {
+DOWNLINK_DECL std::string Connection::response_head(int status, std::string_view headers) {
   if (core_->draining.load(std::memory_order_relaxed)) http_->close_after = true;
   std::string out;
   out.reserve(384);
@@ -142,7 +142,7 @@ inline std::string Connection::response_head(int status, std::string_view header
   return out;
 }
 
-inline void Connection::respond(int status, std::string_view headers, std::string body) {
+DOWNLINK_DECL void Connection::respond(int status, std::string_view headers, std::string body) {
   std::string all(headers);
   const bool bodiless = status == 204;  // RFC 9110 §8.6: without a length too
   if (!bodiless) wire::append_header(all, "Content-Length", std::to_string(body.size()));
@@ -151,7 +151,7 @@ inline void Connection::respond(int status, std::string_view headers, std::strin
   send_response();
 }
 
-inline void Connection::refuse(int status, std::string_view detail, bool close, std::string lines) {
+DOWNLINK_DECL void Connection::refuse(int status, std::string_view detail, bool close, std::string lines) {
   wire::Refusal refusal{status, std::string(detail), close, std::move(lines)};
   auto& http = *http_;
   stop_waiting();
@@ -169,12 +169,12 @@ inline void Connection::refuse(int status, std::string_view detail, bool close, 
   send_response();
 }
 
-inline void Connection::send_response() {
+DOWNLINK_DECL void Connection::send_response() {
   state_ = State::responding;
   flush_response();
 }
 
-inline IoResult Connection::write_outgoing() {
+DOWNLINK_DECL IoResult Connection::write_outgoing() {
   const auto& outgoing = http_->outgoing;
   if (outgoing.before.size() == outgoing.size()) {
     const net::const_buffer buffer(outgoing.before.data() + outgoing.sent, outgoing.before.size() - outgoing.sent);
@@ -184,7 +184,7 @@ inline IoResult Connection::write_outgoing() {
   return try_write(outgoing.rest(room));
 }
 
-inline void Connection::flush_response() {
+DOWNLINK_DECL void Connection::flush_response() {
   auto& outgoing = http_->outgoing;
   while (outgoing.sent < outgoing.size()) {
     const IoResult written = write_outgoing();
@@ -200,7 +200,7 @@ inline void Connection::flush_response() {
   response_done();
 }
 
-inline void Connection::response_done() {
+DOWNLINK_DECL void Connection::response_done() {
   auto& http = *http_;
   stop_waiting();
   http.outgoing = {};

@@ -30,13 +30,9 @@ class EndpointBase {
 
   /// Serves a channel under a pattern. Set routes and handlers up before the endpoint serves. Throws
   /// `std::invalid_argument` for a pattern that is none, or is there already.
-  void route(std::string_view pattern, const Channel& channel, RouteOptions options = {}) {
-    core_->router.add(pattern, channel, options);
-  }
+  void route(std::string_view pattern, const Channel& channel, RouteOptions options = {});
   /// Serves a hub's channels under a pattern with one parameter, which names the channel: `/channels/{name}`.
-  void route(std::string_view pattern, const Hub& hub, RouteOptions options = {}) {
-    core_->router.add(pattern, hub, options);
-  }
+  void route(std::string_view pattern, const Hub& hub, RouteOptions options = {});
 
   /// Takes what clients send to a route: `handler(Peer, Inbound)` returns nothing, a `Reply`, or an awaitable of
   /// either. It is called on the sender's shard; a peer's next message waits until it is done. What it throws ends
@@ -58,19 +54,13 @@ class EndpointBase {
   }
 
   /// Tells of streams that open: `handler(Peer)`, and of their ends: `handler(Peer, EndReason)`.
-  void on_subscribe(std::function<void(Peer)> handler) {
-    core_->on_subscribe = std::move(handler);
-    core_->calls.make_peer = &Connection::make_peer;
-  }
-  void on_unsubscribe(std::function<void(Peer, EndReason)> handler) {
-    core_->on_unsubscribe = std::move(handler);
-    core_->calls.make_peer = &Connection::make_peer;
-  }
+  void on_subscribe(std::function<void(Peer)> handler);
+  void on_unsubscribe(std::function<void(Peer, EndReason)> handler);
 
   /// Tells of what goes wrong and of draining: `log(const LogEntry&)`, called on the shard where it happens, so with
   /// several from several threads at once. What it throws is dropped. Clients can make it be called as often as they
   /// send requests: write to something that is bounded, and do not wait in it.
-  void on_log(std::function<void(const LogEntry&)> log) { core_->on_log = std::move(log); }
+  void on_log(std::function<void(const LogEntry&)> log);
 
   /// Answers requests that no route matches: `handler(HttpRequest)` returns an `HttpResponse` or an awaitable of one.
   template <class Handler>
@@ -80,18 +70,13 @@ class EndpointBase {
   }
 
   /// Whether a route would serve this request. Moves nothing; safe from any thread.
-  bool handles(const RequestHead& head) const { return core_->router.find(head.path()).route != nullptr; }
+  bool handles(const RequestHead& head) const;
 
   /// Connections that are open now.
   std::size_t connection_count() const { return core_->connections.load(); }
 
   /// What it does now and has done since it was made. Takes no lock; safe from any thread.
-  ServerStats stats() const {
-    ServerStats stats;
-    stats.connections = core_->connections.load();
-    for (const auto& shard : core_->shards) stats.add(shard->counters());
-    return stats;
-  }
+  ServerStats stats() const;
 
   /// Serves one connection that the application has accepted and whose next request's head it has read. `unread` is
   /// what it read beyond the head. Completes with `void(error_code, Socket, std::string)`: after a poll or POST on a
@@ -168,28 +153,10 @@ class EndpointBase {
   }
 
  protected:
-  EndpointBase(const Contexts& contexts, EndpointOptions options, const std::vector<EndpointCore::Offered>& transports)
-      : core_(std::make_shared<EndpointCore>(std::move(options))) {
-    if (contexts.empty()) throw std::invalid_argument("an endpoint needs at least one io_context");
-    const auto& only = core_->options.only;
-    for (const auto& transport : transports) {
-      if (!only.empty() && std::find(only.begin(), only.end(), transport.ops->kind) == only.end()) continue;
-      core_->transports.push_back(transport);
-      core_->kinds.push_back(transport.ops->kind);
-    }
-    if (core_->kinds.empty()) throw std::invalid_argument("EndpointOptions: `only` leaves no transport");
-    for (net::io_context& context : contexts) {
-      core_->shards.push_back(net::use_service<ShardService>(context).make(context, core_->options.one_thread));
-    }
-  }
+  EndpointBase(const Contexts& contexts, EndpointOptions options, const std::vector<EndpointCore::Offered>& transports);
 
   // Never blocks. On a shard's own thread nothing of the application's is called afterwards.
-  ~EndpointBase() {
-    core_->stopped.store(true);
-    for (const auto& shard : core_->shards) {
-      if (!shard->gone()) shard->dispatch([shard] { shard->shut_down(); });
-    }
-  }
+  ~EndpointBase();
 
   const std::shared_ptr<EndpointCore>& core() const { return core_; }
 
@@ -208,25 +175,9 @@ class EndpointBase {
   }
 
   // The parser reads what somebody else's has read once more: whatever way a request comes, the same rules hold.
-  static std::string head_text(const RequestHead& head) {
-    std::string text;
-    text.append(head.method()).append(" ").append(head.target());
-    text += head.minor_version() == 0 ? " HTTP/1.0\r\n" : " HTTP/1.1\r\n";
-    for (const auto& field : head.headers()) text.append(field.name).append(": ").append(field.value).append("\r\n");
-    text += "\r\n";
-    return text;
-  }
+  static std::string head_text(const RequestHead& head);
 
-  void serve(SocketStream::Socket::native_handle_type native, int family, std::string read, GiveBack give_back) {
-    const auto index = core_->next_shard.fetch_add(1, std::memory_order_relaxed) % core_->shards.size();
-    const auto& shard = core_->shards[index];
-    SocketStream stream{SocketStream::Socket(shard->executor(), net::generic::stream_protocol(family, 0), native)};
-    stream.configure(core_->options.socket);
-    auto* over = new ConnectionOver<SocketStream>(core_, *shard, std::move(stream));
-    const ConnectionRef connection(over);
-    if (give_back) over->lend(std::move(give_back));
-    connection->start_on_shard(std::move(read));
-  }
+  void serve(SocketStream::Socket::native_handle_type native, int family, std::string read, GiveBack give_back);
 
   std::shared_ptr<EndpointCore> core_;
 };
@@ -237,7 +188,84 @@ struct EndpointAccess {
   static const std::shared_ptr<EndpointCore>& shared(EndpointBase& endpoint) { return endpoint.core_; }
 };
 
-inline void EndpointBase::drain(std::chrono::milliseconds time, std::function<void()> done) {
+#if DOWNLINK_DEFINITIONS
+
+DOWNLINK_DECL EndpointBase::EndpointBase(const Contexts& contexts, EndpointOptions options,
+                                         const std::vector<EndpointCore::Offered>& transports)
+    : core_(std::make_shared<EndpointCore>(std::move(options))) {
+  if (contexts.empty()) throw std::invalid_argument("an endpoint needs at least one io_context");
+  const auto& only = core_->options.only;
+  for (const auto& transport : transports) {
+    if (!only.empty() && std::find(only.begin(), only.end(), transport.ops->kind) == only.end()) continue;
+    core_->transports.push_back(transport);
+    core_->kinds.push_back(transport.ops->kind);
+  }
+  if (core_->kinds.empty()) throw std::invalid_argument("EndpointOptions: `only` leaves no transport");
+  for (net::io_context& context : contexts) {
+    core_->shards.push_back(net::use_service<ShardService>(context).make(context, core_->options.one_thread));
+  }
+}
+
+DOWNLINK_DECL EndpointBase::~EndpointBase() {
+  core_->stopped.store(true);
+  for (const auto& shard : core_->shards) {
+    if (!shard->gone()) shard->dispatch([shard] { shard->shut_down(); });
+  }
+}
+
+DOWNLINK_DECL void EndpointBase::route(std::string_view pattern, const Channel& channel, RouteOptions options) {
+  core_->router.add(pattern, channel, options);
+}
+
+DOWNLINK_DECL void EndpointBase::route(std::string_view pattern, const Hub& hub, RouteOptions options) {
+  core_->router.add(pattern, hub, options);
+}
+
+DOWNLINK_DECL void EndpointBase::on_subscribe(std::function<void(Peer)> handler) {
+  core_->on_subscribe = std::move(handler);
+  core_->calls.make_peer = &Connection::make_peer;
+}
+
+DOWNLINK_DECL void EndpointBase::on_unsubscribe(std::function<void(Peer, EndReason)> handler) {
+  core_->on_unsubscribe = std::move(handler);
+  core_->calls.make_peer = &Connection::make_peer;
+}
+
+DOWNLINK_DECL void EndpointBase::on_log(std::function<void(const LogEntry&)> log) { core_->on_log = std::move(log); }
+
+DOWNLINK_DECL bool EndpointBase::handles(const RequestHead& head) const {
+  return core_->router.find(head.path()).route != nullptr;
+}
+
+DOWNLINK_DECL ServerStats EndpointBase::stats() const {
+  ServerStats stats;
+  stats.connections = core_->connections.load();
+  for (const auto& shard : core_->shards) stats.add(shard->counters());
+  return stats;
+}
+
+DOWNLINK_DECL std::string EndpointBase::head_text(const RequestHead& head) {
+  std::string text;
+  text.append(head.method()).append(" ").append(head.target());
+  text += head.minor_version() == 0 ? " HTTP/1.0\r\n" : " HTTP/1.1\r\n";
+  for (const auto& field : head.headers()) text.append(field.name).append(": ").append(field.value).append("\r\n");
+  text += "\r\n";
+  return text;
+}
+
+DOWNLINK_DECL void EndpointBase::serve(SocketStream::Socket::native_handle_type native, int family, std::string read,
+                                       GiveBack give_back) {
+  const auto index = core_->next_shard.fetch_add(1, std::memory_order_relaxed) % core_->shards.size();
+  const auto& shard = core_->shards[index];
+  SocketStream stream{SocketStream::Socket(shard->executor(), net::generic::stream_protocol(family, 0), native)};
+  stream.configure(core_->options.socket);
+  auto* over = new ConnectionOver<SocketStream>(core_, *shard, std::move(stream));
+  const ConnectionRef connection(over);
+  if (give_back) over->lend(std::move(give_back));
+  connection->start_on_shard(std::move(read));
+}
+
+DOWNLINK_DECL void EndpointBase::drain(std::chrono::milliseconds time, std::function<void()> done) {
   core_->draining.store(true);
   struct Draining {
     std::atomic<std::size_t> shards;
@@ -259,6 +287,8 @@ inline void EndpointBase::drain(std::chrono::milliseconds time, std::function<vo
     });
   }
 }
+
+#endif
 
 }  // namespace detail
 

@@ -1,0 +1,124 @@
+#pragma once
+
+#include <downlink/net/connection.hpp>
+
+/// How a connection takes what its peer sends, and learns that the peer takes bytes again.
+
+namespace downlink::detail {
+
+DOWNLINK_DECL void Connection::await_readable() {
+  if (state_ == State::held && !watching_ && !wants_input()) {
+    watching_ = true;
+    return await(Broken{ConnectionRef(this)});
+  }
+  if (reading_ || !wants_input()) return;
+  reading_ = true;
+  if (http_ && !is_lent()) {
+    // One that is lent out goes back with all that was not asked for: it is only waited for.
+    if (read_into(net::buffer(http_->read_buffer), {ConnectionRef(this), http_->read_storage})) return;
+  }
+  await(Readable{ConnectionRef(this)});
+}
+
+DOWNLINK_DECL bool Connection::wants_input() const {
+  switch (state_) {
+    case State::head:
+    case State::body:
+      return true;
+    case State::lingering:
+      // More is left to the kernel: a reset could overtake the answer.
+      return stray_ <= core_->options.linger_bytes;
+    case State::held:
+      return http_->unread.size() < core_->options.limits.max_head;
+    case State::streaming:
+      return !session_->holds_input() && !input_over_;
+    default:
+      return false;
+  }
+}
+
+DOWNLINK_DECL void Connection::readable() {
+  reading_ = false;
+  if (state_ == State::closed) return;
+  const net::mutable_buffer buffer = shard().read_buffer();
+  take(read_some(buffer), static_cast<char*>(buffer.data()));
+}
+
+DOWNLINK_DECL void Connection::read(error_code error, std::size_t bytes) {
+  reading_ = false;
+  if (state_ == State::closed) return;
+  // Where a stream was opened meanwhile, this was kept for it.
+  const auto http = state_ == State::streaming ? std::move(http_) : nullptr;
+  using enum IoResult::State;
+  take({!error ? moved : error == net::error::eof ? end : broken, bytes}, (http ? http : http_)->read_buffer.data());
+}
+
+DOWNLINK_DECL void Connection::take(const IoResult& result, char* bytes) {
+  shard().update_now();
+  switch (result.state) {
+    case IoResult::State::moved:
+      counters().bytes_received.add(result.bytes);
+      received({bytes, result.bytes});
+      break;
+    case IoResult::State::would_block:
+      break;
+    case IoResult::State::end:
+      input_ended();
+      break;
+    case IoResult::State::broken:
+      close(true);
+      break;
+  }
+  await_readable();
+}
+
+DOWNLINK_DECL void Connection::received(std::span<char> bytes) {
+  switch (state_) {
+    case State::streaming:
+      if (count_inbound_bytes(bytes.size()).count() > 0) {
+        return session_->end({EndReason::refused, "too many bytes a second"});
+      }
+      if (session_->receive(bytes)) return;
+      stray_ += bytes.size();
+      if (stray_ > core_->options.max_stray_bytes) session_->end({EndReason::refused, "this stream takes no input"});
+      return;
+    case State::lingering:
+      stray_ += bytes.size();
+      return;
+    case State::closed:
+      return;
+    default:
+      // The first request's clock started with the accept, a later one's starts with its first byte.
+      if (state_ == State::head && std::exchange(kept_alive_, false)) wait_for(core_->options.head_timeout);
+      http_->unread.append(bytes.data(), bytes.size());
+      pump();
+  }
+}
+
+DOWNLINK_DECL void Connection::input_ended() {
+  switch (state_) {
+    case State::streaming:
+      if (session_->holds_input()) return;  // it is found again once what came before it has been read
+      if (!session_->ending()) return close(false);
+      input_over_ = true;
+      return;
+    case State::deciding:
+    case State::handling:
+    case State::responding:
+      http_->close_after = true;
+      return;
+    default:
+      return close(false);
+  }
+}
+
+DOWNLINK_DECL void Connection::now_writable() {
+  if (state_ == State::closed) return;
+  shard().update_now();
+  if (state_ == State::responding) return flush_response();
+  if (!session_) return;
+  session_->writable();
+  await_readable();
+}
+
+}  // namespace downlink::detail
