@@ -7,7 +7,7 @@
 
 /// A server with one channel at `/feed`, whose loop the calling thread runs.
 struct Fixture {
-  using Server = downlink::Server<downlink::WebSocket, downlink::Sse>;
+  using Server = downlink::Server<downlink::WebSocket, downlink::Sse, downlink::LongPolling, downlink::ShortPolling>;
 
   /// `prepare` is called before the server starts.
   explicit Fixture(const std::function<void(Server&)>& prepare = {}) {

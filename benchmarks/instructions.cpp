@@ -1,5 +1,5 @@
-// What instructions.sh counts under callgrind: the user-space instructions of deliveries. Run by itself it only says
-// how many deliveries it made.
+// What instructions.sh counts under callgrind: the user-space instructions of deliveries and polls. Run by itself it
+// only says how many it made.
 
 #include <downlink/downlink.hpp>
 #include <iostream>
@@ -11,55 +11,78 @@
 #include "figures.hpp"
 #include "fixture.hpp"
 
+/// Publishes, and lets everybody have it, or takes what was asked.
+inline void step(Fixture& fixture, std::size_t messages) {
+  for (std::size_t i = 0; i < messages; ++i) fixture.publisher.publish({.data = std::string(128, 'x')});
+  fixture.io.poll();
+}
+/// The same, which is counted, by this name.
+extern "C" [[gnu::noinline]] void measured_part(Fixture& fixture, std::size_t messages) { step(fixture, messages); }
+
 namespace {
 
 namespace net = downlink::net;
 
-constexpr std::size_t subscribers = 1000;
-
-/// Subscribers that never read: all that is sent to them has room in the kernel, so that nothing of the machine's pace
-/// shows in the count.
-struct Subscribers {
-  Subscribers(std::uint16_t port, const std::string& request) {
-    for (std::size_t i = 0; i < subscribers; ++i) {
-      // Of a loop of their own, which never runs.
-      auto& socket = sockets.emplace_back(io);
-      socket.connect({net::ip::address_v4::loopback(), port});
-      socket.send(net::buffer(request));
-    }
+/// Clients whose sockets belong to a loop that never runs: nothing of the machine's pace shows in the count.
+struct Clients {
+  Clients(std::uint16_t port, std::size_t count) {
+    for (std::size_t i = 0; i < count; ++i) sockets.emplace_back(io).connect({net::ip::address_v4::loopback(), port});
   }
   net::io_context io{};
   std::vector<net::ip::tcp::socket> sockets{};
 };
 
-/// Publishes `rounds` times so many messages, and lets everybody have them each time.
-void deliver(Fixture& fixture, std::size_t rounds, std::size_t in_flight) {
-  for (std::size_t round = 0; round < rounds; ++round) {
-    for (std::size_t i = 0; i < in_flight; ++i) fixture.publisher.publish({.data = std::string(128, 'x')});
-    fixture.io.poll();
-  }
+/// To subscribers that never read, as all that is sent to them has room in the kernel.
+std::uint64_t deliveries(Fixture& fixture, const std::string& request, std::size_t in_flight, std::size_t rounds) {
+  Clients clients(fixture.server.port(), 1000);
+  for (auto& socket : clients.sockets) socket.send(net::buffer(request));
+  fixture.run_until(clients.sockets.size());
+  step(fixture, in_flight);  // what is made once is made here
+  const auto before = fixture.server.stats().messages_sent;
+  for (std::size_t round = 0; round < rounds; ++round) measured_part(fixture, in_flight);
+  return fixture.server.stats().messages_sent - before;
+}
+
+/// Polls that are answered with `messages` published after they were held, or at once with nothing where it is 0.
+std::uint64_t polls(Fixture& fixture, std::size_t messages, std::size_t rounds) {
+  Clients clients(fixture.server.port(), 200);
+  std::vector<std::string> cursors(clients.sockets.size(), "latest");
+  std::string answer(65536, '\0');
+  const auto ask_all = [&](auto take) {
+    for (std::size_t i = 0; i < cursors.size(); ++i) {
+      clients.sockets[i].send(net::buffer("GET /feed?" + std::string(messages > 0 ? "wait=60&" : "") +
+                                          "cursor=" + cursors[i] + " HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"));
+    }
+    take(fixture, 0);
+    if (messages > 0) take(fixture, messages);
+    for (std::size_t i = 0; i < cursors.size(); ++i) {
+      const std::string_view text(answer.data(), clients.sockets[i].receive(net::buffer(answer)));
+      constexpr std::string_view member = "\"cursor\":\"";
+      const auto begin = text.find(member) + member.size();
+      cursors[i] = text.substr(begin, text.find('"', begin) - begin);
+    }
+  };
+  // They are accepted, and get their cursors.
+  fixture.io.run_for(std::chrono::milliseconds(300));
+  ask_all(step);
+  const auto before = fixture.server.stats().requests;
+  for (std::size_t round = 0; round < rounds; ++round) ask_all(measured_part);
+  return fixture.server.stats().requests - before;
 }
 
 }  // namespace
 
-/// What is counted, by this name.
-extern "C" [[gnu::noinline]] void measured_part(Fixture& fixture, std::size_t rounds, std::size_t in_flight) {
-  deliver(fixture, rounds, in_flight);
-}
-
 int main(int argc, char** argv) {
+  const std::string_view kind = argc == 4 ? argv[1] : "";
   if (argc != 4) {
-    std::cerr << "usage: benchmark_instructions websocket|sse IN_FLIGHT ROUNDS\n";
+    std::cerr << "usage: benchmark_instructions websocket|sse|polls MESSAGES ROUNDS\n";
     return 2;
   }
-  const bool websocket = std::string_view(argv[1]) == "websocket";
-  const std::size_t in_flight = std::stoul(argv[2]);
+  const std::size_t messages = std::stoul(argv[2]);
   const std::size_t rounds = std::stoul(argv[3]);
   Fixture fixture;
-  const Subscribers all(fixture.server.port(), websocket ? websocket_request : sse_request);
-  fixture.run_until(subscribers);
-  deliver(fixture, 1, in_flight);  // what is made once is made here
-  const auto before = fixture.server.stats().messages_sent;
-  measured_part(fixture, rounds, in_flight);
-  std::cout << fixture.server.stats().messages_sent - before << '\n';
+  std::cout << (kind == "polls"
+                    ? polls(fixture, messages, rounds)
+                    : deliveries(fixture, kind == "sse" ? sse_request : websocket_request, messages, rounds))
+            << '\n';
 }

@@ -57,11 +57,12 @@ std::vector<Read> read(std::string_view bytes, const RequestLimits& limits, Cutt
         all.back().head_end = taken;
       } else if (parser.state() == State::complete) {
         const auto& seen = all.back().head;
-        const auto head = parser.take_head();
+        auto head = parser.take_head();
         check(head.target() == seen.target() && head.headers().size() == seen.headers().size(), "another head");
         check(parser.head().method().empty() && parser.head().headers().empty(), "a head was left");
         note();
-        parser.reset();
+        // Cut into single bytes, no fields are taken over from the last request: the cuts must not show.
+        parser.reset(std::move(head));
         all.push_back({.begin = taken});
         if (unread.empty()) break;
       } else if (used == 0 || unread.empty()) {

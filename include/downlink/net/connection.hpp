@@ -186,7 +186,8 @@ class Connection : public Carrier, public ShardMember {
     std::optional<Channel> channel;
     std::optional<HeldPoll> held;
     StartRequest start;
-    std::string applied_wait;  // for Preference-Applied
+    std::chrono::milliseconds wait{0};  // what the request was chosen to wait
+    std::string applied_wait;           // for Preference-Applied
     Outgoing outgoing;
     AnswerHold hold;
     bool close_after = false;

@@ -11,16 +11,14 @@ namespace downlink::detail {
 template <class Never>
 void Connection::authorize() {
   if (core_->stopped.load()) return close(true);
-  core_->authorizer(application_executor(shard()), http_->head,
+  core_->authorizer(shard(), http_->head,
                     [self = ConnectionRef(this)](const std::exception_ptr& error, Decision decision) {
-                      self->shard().dispatch([self, error, decision = std::move(decision)] {
-                        if (self->state_ != State::deciding) return;
-                        if (error) {
-                          self->handler_failed(error);
-                          return self->refuse(500, "the authorizer failed");
-                        }
-                        self->decided(decision);
-                      });
+                      if (self->state_ != State::deciding) return;
+                      if (error) {
+                        self->handler_failed(error);
+                        return self->refuse(500, "the authorizer failed");
+                      }
+                      self->decided(std::move(decision));
                     });
 }
 
@@ -43,20 +41,18 @@ DOWNLINK_DECL void Connection::decided(Decision decision) {
 template <class Never>
 void Connection::answer_fallback() {
   if (core_->stopped.load()) return close(true);
-  core_->fallback(application_executor(shard()), HttpRequest{http_->head, std::move(http_->parser.body())},
+  core_->fallback(shard(), HttpRequest{http_->head, std::move(http_->parser.body())},
                   [self = ConnectionRef(this)](const std::exception_ptr& error, HttpResponse response) {
-                    self->shard().dispatch([self, error, response = std::move(response)]() mutable {
-                      if (self->state_ != State::handling) return;
-                      if (error) {
-                        self->handler_failed(error);
-                        return self->refuse(500, "the handler failed");
-                      }
-                      if (response.status >= 400) self->counters().refused[response.status].add();
-                      std::string headers;
-                      wire::append_header(headers, "Content-Type", response.content_type);
-                      for (const auto& [name, value] : response.headers) wire::append_header(headers, name, value);
-                      self->respond(response.status, headers, std::move(response.body));
-                    });
+                    if (self->state_ != State::handling) return;
+                    if (error) {
+                      self->handler_failed(error);
+                      return self->refuse(500, "the handler failed");
+                    }
+                    if (response.status >= 400) self->counters().refused[response.status].add();
+                    std::string headers;
+                    wire::append_header(headers, "Content-Type", response.content_type);
+                    for (const auto& [name, value] : response.headers) wire::append_header(headers, name, value);
+                    self->respond(response.status, headers, std::move(response.body));
                   });
 }
 
@@ -77,11 +73,9 @@ void Connection::take_post() {
   if (core_->stopped.load()) return close(true);
   counters().messages_received.add();
   make_peer(TransportKind::short_polling, false);
-  http.found.route->inbound(application_executor(shard()), Peer(peer_), std::move(inbound),
-                            [self = ConnectionRef(this)](const std::exception_ptr& error, Reply reply) {
-                              self->shard().dispatch([self, error, reply = std::move(reply)] {
-                                if (self->state_ == State::handling) self->post_taken(error, reply);
-                              });
+  http.found.route->inbound(shard(), Peer(peer_), std::move(inbound),
+                            [self = ConnectionRef(this)](const std::exception_ptr& error, const Reply& reply) {
+                              if (self->state_ == State::handling) self->post_taken(error, reply);
                             });
 }
 
@@ -150,11 +144,10 @@ void Connection::take_message(std::string data, bool binary) {
   counters().messages_received.add();
   if (count_inbound_message().count() > 0) return session_->end({EndReason::refused, "too many messages a second"});
   in_handler_ = true;
-  route_->inbound(
-      application_executor(shard()), Peer(peer_), Inbound{std::move(data), binary, {}, false},
-      [self = ConnectionRef(this)](const std::exception_ptr& error, Reply reply) {
-        self->shard().dispatch([self, error, reply = std::move(reply)] { self->message_taken(error, reply); });
-      });
+  route_->inbound(shard(), Peer(peer_), Inbound{std::move(data), binary, {}, false},
+                  [self = ConnectionRef(this)](const std::exception_ptr& error, const Reply& reply) {
+                    self->message_taken(error, reply);
+                  });
   if (in_handler_) session_->pause();
 }
 

@@ -20,6 +20,7 @@ DOWNLINK_DECL void Connection::read_channel() {
   }
   const auto& [ops, serve] = core.transports[static_cast<std::size_t>(chosen.index)];
   kind_ = ops->kind;
+  http.wait = chosen.wait;
   http.start = requested_start(http.head, ops->response_end != ResponseEnd::never);
   if (http.start.kind == StartRequest::Kind::invalid) {
     return refuse(400, "the cursor or the history is malformed");
@@ -35,8 +36,8 @@ DOWNLINK_DECL void Connection::poll(const TransportOps& transport) {
   if (http.start.kind == StartRequest::Kind::cursor) counters().resumes.add();
   http.applied_wait.clear();
   if (transport.response_end == ResponseEnd::with_first_messages) {
-    const auto asked = requested_wait(http.head);
-    wait = std::min(asked.value_or(options.default_wait), options.max_wait);
+    wait = http.wait.count() > 0 ? http.wait : requested_wait(http.head).value_or(options.default_wait);
+    wait = std::min(wait, options.max_wait);
     // What comes after the authorization has expired is not this client's to read.
     if (http.decision.expires_after) wait = std::min(wait, *http.decision.expires_after);
     if (has_wait_preference(http.head)) {

@@ -213,7 +213,7 @@ DOWNLINK_DECL void Connection::response_done() {
     give_back(std::move(unread));
     return drop_later();
   }
-  http.parser.reset();
+  http.parser.reset(std::move(http.head));
   http.head = {};
   http.origin = OriginVerdict::none;
   http.found = {};

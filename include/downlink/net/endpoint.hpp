@@ -39,7 +39,7 @@ class EndpointBase {
   /// that one session (WebSocket 1011, POST 500).
   template <class Handler>
   void on_message(std::string_view pattern, Handler handler) {
-    core_->router.at(pattern).inbound = make_async_handler<Reply, Peer, Inbound>(std::move(handler));
+    core_->router.at(pattern).inbound = InboundHandler(std::move(handler));
     core_->calls.take_post = &Connection::take_post<>;
     core_->calls.take_message = &Connection::take_message<>;
     core_->calls.make_peer = &Connection::make_peer;
@@ -49,7 +49,7 @@ class EndpointBase {
   /// `unauthorized`) or an awaitable of one. Called for every request that a route serves, before its body is read.
   template <class Authorizer>
   void authorize(Authorizer authorizer) {
-    core_->authorizer = make_async_handler<Decision, const RequestHead&>(std::move(authorizer));
+    core_->authorizer = AsyncHandler<Decision, const RequestHead&>(std::move(authorizer));
     core_->calls.authorize = &Connection::authorize<>;
   }
 
@@ -65,7 +65,7 @@ class EndpointBase {
   /// Answers requests that no route matches: `handler(HttpRequest)` returns an `HttpResponse` or an awaitable of one.
   template <class Handler>
   void fallback(Handler handler) {
-    core_->fallback = make_async_handler<HttpResponse, HttpRequest>(std::move(handler));
+    core_->fallback = AsyncHandler<HttpResponse, HttpRequest>(std::move(handler));
     core_->calls.fall_back = &Connection::answer_fallback<>;
   }
 

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include <downlink/asio.hpp>
+#include <downlink/session/shard.hpp>
 #include <downlink/wire/request_head.hpp>
 
 namespace downlink {
@@ -55,30 +56,68 @@ concept Awaitable = requires {
   typename AwaitableResult<T>::Type;
 };
 
-/// A handler of the application's as the library calls it: it completes through `done`, at once or later on the
-/// shard's executor. What a handler throws is passed on as the error.
+/// A handler of the application's as the library calls it, on a shard.
 template <class Result, class... Arguments>
-using AsyncHandler =
-    std::function<void(const net::any_io_executor&, Arguments..., std::function<void(std::exception_ptr, Result)>)>;
+class AsyncHandler {
+ public:
+  using Done = std::function<void(std::exception_ptr, Result)>;
 
-/// Makes one of a function that returns a value, nothing, or an awaitable of either.
-template <class Result, class... Arguments, class Function>
-AsyncHandler<Result, Arguments...> make_async_handler(Function function) {
-  using Returned = std::invoke_result_t<Function&, Arguments...>;
-  // Awaitables outlive the call, and with them the function object and its arguments have to.
-  auto shared = std::make_shared<Function>(std::move(function));
-  return [shared](const net::any_io_executor& executor, Arguments... arguments,
-                  std::function<void(std::exception_ptr, Result)> done) {
+  AsyncHandler() = default;
+  /// Of a function that returns a value, nothing, or an awaitable of either.
+  template <class Function>
+  explicit AsyncHandler(Function function) {
+    using Returned = std::invoke_result_t<Function&, Arguments...>;
+    auto shared = std::make_shared<Function>(std::move(function));  // it need not be copyable
+    if constexpr (Awaitable<Returned>) {
+      awaiting_ = make_awaiting<Returned>(std::move(shared));
+    } else {
+      plain_ = [shared = std::move(shared)](Arguments... arguments) {
+        if constexpr (std::is_void_v<Returned>) {
+          (*shared)(std::forward<Arguments>(arguments)...);
+          return Result{};
+        } else {
+          return Result((*shared)(std::forward<Arguments>(arguments)...));
+        }
+      };
+    }
+  }
+
+  explicit operator bool() const { return plain_ || awaiting_; }
+
+  /// Calls `done(std::exception_ptr, Result)` on the shard, at once or later, with what the handler returns or throws.
+  template <class OnShard>
+  void operator()(Shard& shard, Arguments... arguments, OnShard done) const {
+    if (awaiting_) {
+      return awaiting_(
+          application_executor(shard), std::forward<Arguments>(arguments)...,
+          [&shard, done = std::move(done)](const std::exception_ptr& error, Result result) {
+            shard.dispatch([done, error, result = std::move(result)]() mutable { done(error, std::move(result)); });
+          });
+    }
     std::exception_ptr error;
     Result result{};
-    if constexpr (Awaitable<Returned>) {
+    try {
+      result = plain_(std::forward<Arguments>(arguments)...);
+    } catch (...) {
+      error = std::current_exception();
+    }
+    done(error, std::move(result));
+  }
+
+ private:
+  using Awaiting = std::function<void(const net::any_io_executor&, Arguments..., Done)>;
+
+  template <class Returned, class Function>
+  static Awaiting make_awaiting(std::shared_ptr<Function> shared) {
+    // Awaitables outlive the call, and with them the function object and its arguments have to.
+    return [shared = std::move(shared)](const net::any_io_executor& executor, Arguments... arguments, Done done) {
       std::optional<Returned> awaitable;
       auto kept = std::make_shared<std::tuple<Arguments...>>(std::forward<Arguments>(arguments)...);
       try {
         awaitable.emplace(
             std::apply([&](auto&... each) -> Returned { return (*shared)(std::forward<Arguments>(each)...); }, *kept));
       } catch (...) {
-        return done(std::current_exception(), std::move(result));
+        return done(std::current_exception(), Result{});
       }
       net::co_spawn(executor, *std::move(awaitable),
                     [shared, kept, done = std::move(done)](std::exception_ptr failure, auto&&... value) {
@@ -88,20 +127,12 @@ AsyncHandler<Result, Arguments...> make_async_handler(Function function) {
                         done(failure, Result(std::forward<decltype(value)>(value)...));
                       }
                     });
-    } else {
-      try {
-        if constexpr (std::is_void_v<Returned>) {
-          (*shared)(std::forward<Arguments>(arguments)...);
-        } else {
-          result = Result((*shared)(std::forward<Arguments>(arguments)...));
-        }
-      } catch (...) {
-        error = std::current_exception();
-      }
-      done(error, std::move(result));
-    }
-  };
-}
+    };
+  }
+
+  std::function<Result(Arguments...)> plain_;
+  Awaiting awaiting_;
+};
 
 }  // namespace detail
 }  // namespace downlink

@@ -28,6 +28,8 @@ struct Negotiated {
   int index = -1;
   /// What the request is refused with: 406, or 426 where WebSocket alone would serve it; 0 when it is served.
   int status = 0;
+  /// How long the request asks to wait, where it was chosen for that; zero otherwise.
+  std::chrono::milliseconds wait{0};
 };
 
 namespace detail {
@@ -147,7 +149,8 @@ inline std::optional<std::chrono::milliseconds> requested_wait(const RequestHead
 template <class Claims>
 Negotiated negotiate(const RequestHead& head, std::span<const TransportKind> offered, Claims&& claims) {
   constexpr std::string_view event_stream = "text/event-stream";
-  const auto served = [](std::size_t index) { return Negotiated{static_cast<int>(index), 0}; };
+  std::chrono::milliseconds wait{0};
+  const auto served = [&wait](std::size_t index) { return Negotiated{static_cast<int>(index), 0, wait}; };
   const auto find = [&](TransportKind kind) -> std::optional<std::size_t> {
     for (std::size_t i = 0; i < offered.size(); ++i) {
       if (offered[i] == kind) return i;
@@ -162,29 +165,32 @@ Negotiated negotiate(const RequestHead& head, std::span<const TransportKind> off
   if (offered.size() == 1) {
     switch (offered[0]) {
       case TransportKind::websocket:
-        return head.is_websocket_upgrade() ? served(0) : Negotiated{-1, 426};
+        return head.is_websocket_upgrade() ? served(0) : Negotiated{-1, 426, {}};
       case TransportKind::sse:
-        return accept_admits(head, event_stream) ? served(0) : Negotiated{-1, 406};
+        return accept_admits(head, event_stream) ? served(0) : Negotiated{-1, 406, {}};
       case TransportKind::long_polling:
       case TransportKind::short_polling:
         return served(0);
       case TransportKind::custom:
         break;
     }
-    return {-1, 406};
+    return {-1, 406, {}};
   }
 
-  const auto row = head.is_websocket_upgrade()        ? TransportKind::websocket
-                   : accept_names(head, event_stream) ? TransportKind::sse
-                   : requested_wait(head).value_or(std::chrono::milliseconds{0}).count() > 0
-                       ? TransportKind::long_polling
-                       : TransportKind::short_polling;
+  auto row = TransportKind::short_polling;
+  if (head.is_websocket_upgrade()) {
+    row = TransportKind::websocket;
+  } else if (accept_names(head, event_stream)) {
+    row = TransportKind::sse;
+  } else if ((wait = requested_wait(head).value_or(wait)).count() > 0) {
+    row = TransportKind::long_polling;
+  }
   for (auto kind = row; kind != TransportKind::custom; kind = static_cast<TransportKind>(static_cast<int>(kind) + 1)) {
     if (const auto index = find(kind)) return served(*index);
   }
   if (const auto sse = find(TransportKind::sse); sse && accept_admits(head, event_stream)) return served(*sse);
   if (const auto polling = find(TransportKind::long_polling)) return served(*polling);
-  return {-1, find(TransportKind::websocket) ? 426 : 406};
+  return {-1, find(TransportKind::websocket) ? 426 : 406, {}};
 }
 
 /// The same where no custom transport is offered.

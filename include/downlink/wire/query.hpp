@@ -26,11 +26,17 @@ constexpr int percent_byte(std::string_view text, std::size_t at) noexcept {
   return high < 0 || low < 0 ? -1 : high * 16 + low;
 }
 
+/// Whether a name or value of a query is another when it is decoded, or may be.
+constexpr bool is_form_encoded(std::string_view text) noexcept {
+  return std::any_of(text.begin(), text.end(), [](char c) { return c == '%' || c == '+'; });
+}
+
 }  // namespace detail
 
 /// The value of one name or value of a query: `+` is a space, and a `%` without two hexadecimal digits after it
 /// stands for itself (WHATWG URL §5.1, application/x-www-form-urlencoded). The result need not be UTF-8.
 inline std::string form_decode(std::string_view text) {
+  if (!detail::is_form_encoded(text)) return std::string{text};
   std::string decoded;
   decoded.reserve(text.size());
   for (std::size_t i = 0; i < text.size(); ++i) {
@@ -70,8 +76,7 @@ inline std::optional<std::string> query_value(std::string_view query, std::strin
     query.remove_prefix(pair.size() == query.size() ? pair.size() : pair.size() + 1);
     if (pair.empty()) continue;
     const auto key = pair.substr(0, pair.find('='));
-    const bool encoded = std::any_of(key.begin(), key.end(), [](char c) { return c == '%' || c == '+'; });
-    if (encoded ? form_decode(key) != name : key != name) continue;
+    if (detail::is_form_encoded(key) ? form_decode(key) != name : key != name) continue;
     return key.size() == pair.size() ? std::string{} : form_decode(pair.substr(key.size() + 1));
   }
   return std::nullopt;

@@ -151,14 +151,28 @@ class RequestParser {
   const Refusal& refusal() const noexcept { return refusal_; }
   /// Whether any byte of a request has come; the empty lines that may stand before one are none.
   bool started() const noexcept { return state_ != State::head || (!raw_.empty() && raw_.front() != '\r'); }
-  /// Makes ready for the next request.
-  void reset() { *this = RequestParser{limits_}; }
+  /// Makes ready for the next request. `last` is the head that was taken of this one: its memory serves again, and
+  /// where the next request has the same fields to the byte, as one of a client that polls, they are not read once
+  /// more.
+  void reset(RequestHead last = {}) {
+    const bool repeatable = state_ == State::complete && framing_.lengths + framing_.codings == 0 &&
+                            last.bytes_.size() <= most_kept && last.fields_.size() == framing_.fields;
+    std::string room = std::move(raw_);
+    *this = RequestParser{limits_};
+    if (repeatable) last_ = std::move(last);
+    if (room.capacity() > most_kept) return;
+    room.clear();
+    raw_ = std::move(room);
+  }
 
  private:
   // Longer than any method; and what may stand after the target on a request line, with some to spare.
   static constexpr std::size_t max_method = 64;
   static constexpr std::size_t max_after_target = 32;
+  static constexpr std::size_t after_target = std::string_view{" HTTP/1.1\r\n"}.size();
   static constexpr std::size_t max_empty_lines = 4;
+  // Of a head, from one request to the next.
+  static constexpr std::size_t most_kept = 2048;
 
   std::size_t feed_head(std::string_view bytes) {
     std::size_t used = 0;
@@ -187,9 +201,35 @@ class RequestParser {
           break;
         case detail::LineScan::whole:
           end_of_line(std::string_view{raw_}.substr(line_start_, raw_.size() - line_start_ - 2));
+          if (request_line && state_ == State::head && line_start_ > 0) used += repeat_fields(bytes.substr(used));
       }
     }
     return used;
+  }
+
+  /// Takes the rest of a head where it is that of the last request to the byte: so then is what was read of it, which
+  /// depends on nothing but these bytes, the method and the version. Returns how many bytes it took; none otherwise.
+  std::size_t repeat_fields(std::string_view bytes) {
+    const std::size_t begin = last_.target_.offset + last_.target_.length + after_target;
+    if (begin >= last_.bytes_.size() || !bytes.starts_with(std::string_view{last_.bytes_}.substr(begin))) return 0;
+    const std::size_t size = last_.bytes_.size() - begin;
+    const auto method = std::string_view{raw_}.substr(0, head_.method_.length);
+    if (method != last_.method() || method == "CONNECT" || head_.minor_version_ != last_.minor_version_ ||
+        raw_.size() + size > limits_.max_head) {
+      return 0;
+    }
+    const auto shift = static_cast<std::uint32_t>(raw_.size() - begin);  // either way, modulo 2^32
+    last_.bytes_.replace(0, begin, raw_);
+    raw_.clear();
+    for (auto& field : last_.fields_) {
+      for (auto* part : {&field.name, &field.value}) part->offset += part->length > 0 ? shift : 0;
+    }
+    head_.bytes_ = std::exchange(last_.bytes_, {});
+    head_.fields_ = std::exchange(last_.fields_, {});
+    framing_.fields = head_.fields_.size();
+    head_.split_target();
+    state_ = State::head_complete;
+    return size;
   }
 
   void end_of_line(std::string_view line) {
@@ -478,6 +518,7 @@ class RequestParser {
   std::uint64_t remaining_ = 0;  // of the body, or of its current chunk
   std::size_t overhead_ = 0;
   RequestHead head_;
+  RequestHead last_;  // that of the request before, where it may be repeated
   std::string body_;
   Refusal refusal_;
 };
