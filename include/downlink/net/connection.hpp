@@ -309,7 +309,8 @@ class Connection : public Carrier, public ShardMember {
   IoResult write_outgoing();
   void flush_response();
   void response_done();
-  std::string response_head(int status, std::string_view headers);
+  std::string& begin_answer(int status);
+  void end_head();
 
   // Proxies in front, and limits (connection_limits.hpp).
   void meet_peer();

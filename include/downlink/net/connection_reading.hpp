@@ -99,41 +99,42 @@ DOWNLINK_DECL void Connection::answer_poll(const Range& range, bool gap, std::st
   const std::string cursor = nothing_new && http.start.kind == StartRequest::Kind::cursor
                                  ? http.start.cursor
                                  : state.cursor_before(range.next).to_string();
-  std::string headers;
-  headers.reserve(256);
-  wire::append_header(headers, "ETag", '"' + cursor + '"');
-  headers += "Cache-Control: no-cache, no-store\r\n";
+  const bool unchanged = nothing_new && if_none_match_id(http.head) == cursor;
+  std::string& out = begin_answer(unchanged ? 304 : 200);
+  out.append("ETag: \"").append(cursor).append("\"\r\nCache-Control: no-cache, no-store\r\n");
   if (!http.applied_wait.empty()) {
-    headers += "Vary: Prefer\r\n";
-    wire::append_header(headers, "Preference-Applied", "wait=" + http.applied_wait);
+    out += "Vary: Prefer\r\n";
+    wire::append_header(out, "Preference-Applied", "wait=" + http.applied_wait);
   }
-  if (nothing_new && if_none_match_id(http.head) == cursor) {
-    http.outgoing.before = response_head(304, headers);
+  if (unchanged) {
+    end_head();
     return send_response();
   }
 
-  std::string prefix;
-  prefix.reserve(128);
-  prefix += "{\"cursor\":\"" + cursor + "\",";
-  if (gap) prefix += "\"gap\":true,";
-  if (range.more) prefix += "\"more\":true,";
-  prefix += "\"messages\":[";
-  constexpr std::string_view suffix = "]}";
+  constexpr std::string_view begin = "{\"cursor\":\"";
+  const std::string_view notes = gap && range.more ? "\"gap\":true,\"more\":true,"
+                                 : gap             ? "\"gap\":true,"
+                                 : range.more      ? "\"more\":true,"
+                                                   : "";
+  constexpr std::string_view messages = "\"messages\":[";
+  constexpr std::string_view end = "]}";
   // The comma before the first element is left out.
-  const std::size_t size = prefix.size() + (range.bytes > 0 ? range.bytes - 1 : 0) + suffix.size();
-  headers += "Content-Type: application/json\r\n";
-  wire::append_header(headers, "Content-Length", std::to_string(size));
-  http.outgoing.before = response_head(200, headers);
+  const std::size_t elements = range.bytes > 0 ? range.bytes - 1 : 0;
+  out += "Content-Type: application/json\r\n";
+  wire::append_header(
+      out, "Content-Length",
+      std::to_string(begin.size() + cursor.size() + 2 + notes.size() + messages.size() + elements + end.size()));
+  end_head();
   if (http.head.method() != "HEAD") {
     counters().messages_sent.add(range.messages);
-    auto& out = http.outgoing;
-    out.before += prefix;
-    out.pieces = range.pieces;
-    if (!out.pieces.empty()) ++out.pieces.front().begin;
-    out.after = suffix;
+    out.append(begin).append(cursor).append("\",").append(notes).append(messages);
+    auto& outgoing = http.outgoing;
+    outgoing.pieces = range.pieces;
+    if (!outgoing.pieces.empty()) ++outgoing.pieces.front().begin;
+    outgoing.after = end;
     // Little is sent in one piece, which costs less than several.
-    if (range.bytes <= most_joined) out.join();
-    if (answer) *answer = out.before;
+    if (range.bytes <= most_joined) outgoing.join();
+    if (answer) *answer = out;
   }
   send_response();
 }

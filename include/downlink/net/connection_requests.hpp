@@ -60,16 +60,11 @@ DOWNLINK_DECL void Connection::head_came() {
     // It is answered at once: a body would be taken for the next request.
     if (head.method() == "OPTIONS" && head.has_body()) http.close_after = true;
     if (is_preflight(head)) {
-      const std::string headers = preflight_headers(head, core_->options.cors, http.origin);
-      http.outgoing.before = response_head(204, headers);
-      return send_response();
+      return respond(204, preflight_headers(head, core_->options.cors, http.origin), {});
     }
     const std::string_view allowed =
         takes_posts ? "Allow: GET, HEAD, POST, OPTIONS\r\n" : "Allow: GET, HEAD, OPTIONS\r\n";
-    if (head.method() == "OPTIONS") {
-      http.outgoing.before = response_head(204, allowed);
-      return send_response();
-    }
+    if (head.method() == "OPTIONS") return respond(204, allowed, {});
     const bool reads = head.method() == "GET" || head.method() == "HEAD";
     if (!reads && !(head.method() == "POST" && takes_posts)) {
       return refuse(405, "this resource does not take " + std::string(head.method()), false, std::string(allowed));
@@ -124,11 +119,12 @@ DOWNLINK_DECL void Connection::body_came() {
   read_channel();
 }
 
-// The status line and the lines that every answer has.
-DOWNLINK_DECL std::string Connection::response_head(int status, std::string_view headers) {
+// The status line and the first lines of an answer, to which further ones are added.
+DOWNLINK_DECL std::string& Connection::begin_answer(int status) {
   if (core_->draining.load(std::memory_order_relaxed)) http_->close_after = true;
-  std::string out;
-  out.reserve(384);
+  std::string& out = http_->outgoing.before;
+  out.clear();
+  out.reserve(512);
   wire::append_status_line(out, status);
   wire::append_header(out, "Date", shard().http_date());
   if (http_->close_after) {
@@ -136,17 +132,22 @@ DOWNLINK_DECL std::string Connection::response_head(int status, std::string_view
   } else if (http_->head.minor_version() == 0) {
     wire::append_header(out, "Connection", "keep-alive");
   }
-  out += headers;
-  if (!is_preflight(http_->head)) append_cors_headers(out, http_->head, core_->options.cors, http_->origin);
-  out += "\r\n";
   return out;
 }
 
+// Its last lines, and the empty one.
+DOWNLINK_DECL void Connection::end_head() {
+  std::string& out = http_->outgoing.before;
+  if (!is_preflight(http_->head)) append_cors_headers(out, http_->head, core_->options.cors, http_->origin);
+  out += "\r\n";
+}
+
 DOWNLINK_DECL void Connection::respond(int status, std::string_view headers, std::string body) {
-  std::string all(headers);
+  std::string& out = begin_answer(status);
+  out += headers;
   const bool bodiless = status == 204;  // RFC 9110 §8.6: without a length too
-  if (!bodiless) wire::append_header(all, "Content-Length", std::to_string(body.size()));
-  http_->outgoing.before = response_head(status, all);
+  if (!bodiless) wire::append_header(out, "Content-Length", std::to_string(body.size()));
+  end_head();
   if (!bodiless && http_->head.method() != "HEAD") http_->outgoing.after = std::move(body);
   send_response();
 }
@@ -203,7 +204,7 @@ DOWNLINK_DECL void Connection::flush_response() {
 DOWNLINK_DECL void Connection::response_done() {
   auto& http = *http_;
   stop_waiting();
-  http.outgoing = {};
+  http.outgoing.clear();
   http.hold.unlink();
   if (http.close_after) return linger();
   if (is_lent()) {

@@ -14,6 +14,8 @@ namespace downlink::detail {
 
 /// One whole response that is being written: bytes of its own around pieces of the encoded log, which are shared.
 struct Outgoing {
+  static constexpr std::size_t most_kept = 1024;
+
   std::string before = {};
   std::vector<Piece> pieces = {};
   std::string after = {};
@@ -23,6 +25,15 @@ struct Outgoing {
     std::size_t sum = before.size() + after.size();
     for (const Piece& piece : pieces) sum += piece.size();
     return sum;
+  }
+
+  /// Makes ready for the next response, which may use the memory again.
+  void clear() {
+    if (before.capacity() > most_kept) before = {};
+    before.clear();
+    pieces.clear();
+    after = {};
+    sent = 0;
   }
 
   /// Copies everything into one piece.
