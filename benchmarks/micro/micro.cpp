@@ -100,7 +100,7 @@ struct Filled {
   explicit Filled(std::size_t size) {
     for (int i = 0; i < 1000; ++i) Publisher(channel).publish({.data = text_of(size)});
   }
-  detail::ChannelState& state() { return *ChannelAccess::state(channel); }
+  detail::ChannelState& state() { return *detail::ChannelAccess::state(channel); }
 
   Channel channel{{.history = {.max_messages = 1000}}};
 };

@@ -187,7 +187,7 @@ inline const StreamOps& negotiate_deflate(const RequestHead& head, const StreamO
 /// A message is compressed once for all subscribers that use the same size of window (mostly all of them), and once
 /// more for each other size; no connection keeps a window. What does not shrink is sent as it is. Messages of clients
 /// are inflated within `EndpointOptions::max_message`.
-inline void enable_deflate(detail::EndpointBase& endpoint) {
+inline void enable_deflate(EndpointBase& endpoint) {
   detail::EndpointAccess::core(endpoint).calls.deflate = &detail::negotiate_deflate;
 }
 

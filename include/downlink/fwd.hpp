@@ -23,6 +23,7 @@ struct Decision;
 struct HttpRequest;
 struct HttpResponse;
 
+class EndpointBase;
 template <class... Ts>
 class Endpoint;
 template <class... Ts>

@@ -18,6 +18,10 @@
 
 namespace downlink {
 
+namespace detail {
+struct TlsAccess;
+}
+
 /// The server's certificate, as PEM files.
 struct TlsFiles {
   /// The certificate, and behind it those that lead to one that clients know.
@@ -70,7 +74,7 @@ class Tls {
   TlsStats stats() const { return state_->stats(); }
 
  private:
-  friend struct TlsAccess;
+  friend struct detail::TlsAccess;
 
   struct State final : detail::TlsState {
     TlsFiles files;
@@ -104,12 +108,12 @@ class Tls {
   std::shared_ptr<State> state_;
 };
 
+namespace detail {
+
 /// The way of this header's functions to what a `Tls` holds.
 struct TlsAccess {
-  static std::shared_ptr<detail::TlsState> state(const Tls& tls) { return tls.state_; }
+  static std::shared_ptr<TlsState> state(const Tls& tls) { return tls.state_; }
 };
-
-namespace detail {
 
 inline Connection* connect_tls(const std::shared_ptr<EndpointCore>& core, Shard& shard, SocketStream socket) {
   TlsStream stream(std::move(socket), std::static_pointer_cast<TlsState>(core->tls));
@@ -121,9 +125,9 @@ inline Connection* connect_tls(const std::shared_ptr<EndpointCore>& core, Shard&
 /// Has a server speak TLS on every connection that it accepts. To be called before it serves. What the application
 /// hands over by `adopt` and `async_serve` stays as it is: a request has been read of it, so it was not encrypted, or
 /// is not any more.
-inline void enable_tls(detail::EndpointBase& endpoint, const Tls& tls) {
+inline void enable_tls(EndpointBase& endpoint, const Tls& tls) {
   auto& core = detail::EndpointAccess::core(endpoint);
-  core.tls = TlsAccess::state(tls);
+  core.tls = detail::TlsAccess::state(tls);
   core.connect = &detail::connect_tls;
 }
 
@@ -133,7 +137,7 @@ inline void enable_tls(detail::EndpointBase& endpoint, const Tls& tls) {
 /// sent, and an operation for each record. The stream must be of an `io_context` of the endpoint's, else
 /// `errc::foreign_executor`.
 template <class AsyncStream>
-error_code adopt_tls(detail::EndpointBase& endpoint, AsyncStream stream, std::string read) {
+error_code adopt_tls(EndpointBase& endpoint, AsyncStream stream, std::string read) {
   const auto& core = detail::EndpointAccess::shared(endpoint);
   for (const auto& shard : core->shards) {
     if (&net::query(stream.get_executor(), net::execution::context) != &shard->context()) continue;

@@ -33,7 +33,7 @@ MessageId publish(const Channel& channel, Message message = {.data = "x"}) {
   return Publisher(channel).publish(std::move(message)).value();
 }
 
-ChannelState& state_of(const Channel& channel) { return *ChannelAccess::state(channel); }
+ChannelState& state_of(const Channel& channel) { return *detail::ChannelAccess::state(channel); }
 
 std::vector<std::string> read(ChannelState& state, Position from) {
   std::vector<RecordPtr> records;

@@ -129,10 +129,10 @@ TEST_CASE("publishing, reading and leaving a channel keep it from expiring", "[c
   Publisher(f.hub->open("a").value()).publish({});
   f.clock->move(40s);
   CHECK(f.epoch("a") == before);
-  ChannelAccess::state(f.hub->open("a").value())->start(latest, DefaultStart::latest);
+  detail::ChannelAccess::state(f.hub->open("a").value())->start(latest, DefaultStart::latest);
   f.clock->move(40s);
   CHECK(f.epoch("a") == before);
-  auto* state = ChannelAccess::state(f.hub->open("a").value()).get();
+  auto* state = detail::ChannelAccess::state(f.hub->open("a").value()).get();
   state->attach(latest, DefaultStart::latest);
   f.clock->move(40s);
   state->detach();
@@ -160,7 +160,7 @@ TEST_CASE("a channel that somebody holds a handle to never expires", "[channel][
 
 TEST_CASE("a channel that somebody is subscribed to never expires", "[channel][DESIGN-4]") {
   Fixture f({.idle_expiry = 60s});
-  auto* state = ChannelAccess::state(f.hub->open("a").value()).get();
+  auto* state = detail::ChannelAccess::state(f.hub->open("a").value()).get();
   state->attach(latest, DefaultStart::latest);
   f.clock->move(24h);
   f.hub->expire_idle();

@@ -59,7 +59,7 @@ auto into(std::optional<Outcome>& outcome, net::io_context& context) {
 std::vector<RecordPtr> records(const Channel& channel) {
   std::vector<RecordPtr> found;
   Position head = 0;
-  ChannelAccess::state(channel)->read_records(1, 1'000'000, ~std::size_t{0}, found, head);
+  detail::ChannelAccess::state(channel)->read_records(1, 1'000'000, ~std::size_t{0}, found, head);
   return found;
 }
 

@@ -16,7 +16,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-detail::ChannelState& state(const Channel& channel) { return *ChannelAccess::state(channel); }
+detail::ChannelState& state(const Channel& channel) { return *detail::ChannelAccess::state(channel); }
 
 }  // namespace
 

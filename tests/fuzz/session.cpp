@@ -37,7 +37,7 @@ class Session {
         awaits_((first & 8u) != 0),
         lent_((first & 16u) != 0),
         loop_first_((first & 32u) != 0),
-        channel_(ChannelAccess::handle(std::make_shared<detail::ChannelState>(channel_options(first), 1))),
+        channel_(detail::ChannelAccess::handle(std::make_shared<detail::ChannelState>(channel_options(first), 1))),
         server_(std::make_unique<ScriptServer>(*io_, options(second))) {
     server_->route("/c", channel_, {.start = (second & 32u) != 0 ? DefaultStart::earliest : DefaultStart::latest});
     handlers((second & 16u) == 0);

@@ -14,7 +14,9 @@ using namespace std::chrono_literals;
 
 namespace {
 
-std::size_t pinned(const Channel& channel) { return ChannelAccess::state(channel)->encoded_use().pinned.load(); }
+std::size_t pinned(const Channel& channel) {
+  return detail::ChannelAccess::state(channel)->encoded_use().pinned.load();
+}
 
 std::string numbered(std::size_t number, std::size_t size) {
   std::string text = std::to_string(number);

@@ -8,6 +8,10 @@
 
 namespace downlink {
 
+namespace detail {
+struct ChannelAccess;
+}
+
 /// A cheap handle to one log and its wake-ups: copies share them. Safe from any thread; may outlive every `io_context`.
 class Channel {
  public:
@@ -39,16 +43,19 @@ class Channel {
   friend bool operator==(const Channel&, const Channel&) = default;
 
  private:
-  friend struct ChannelAccess;
+  friend struct detail::ChannelAccess;
   explicit Channel(std::shared_ptr<detail::ChannelState> state) : state_(std::move(state)) {}
 
   std::shared_ptr<detail::ChannelState> state_;
 };
 
+namespace detail {
+
 /// The library's own way from the handle to what it shares.
 struct ChannelAccess {
-  static const std::shared_ptr<detail::ChannelState>& state(const Channel& channel) { return channel.state_; }
-  static Channel handle(std::shared_ptr<detail::ChannelState> state) { return Channel(std::move(state)); }
+  static const std::shared_ptr<ChannelState>& state(const Channel& channel) { return channel.state_; }
+  static Channel handle(std::shared_ptr<ChannelState> state) { return Channel(std::move(state)); }
 };
 
+}  // namespace detail
 }  // namespace downlink

@@ -72,7 +72,7 @@ struct Hub::State {
   };
 
   bool expired(const Channel& channel, TimePoint now) const {
-    const auto& shared = ChannelAccess::state(channel);
+    const auto& shared = detail::ChannelAccess::state(channel);
     return shared.use_count() == 1 && shared->subscribers() == 0 && now - shared->last_use() >= options.idle_expiry;
   }
 

@@ -12,7 +12,7 @@ namespace downlink {
 /// costs the same however many subscribers there are.
 class Publisher {
  public:
-  explicit Publisher(const Channel& channel) : state_(ChannelAccess::state(channel)) {}
+  explicit Publisher(const Channel& channel) : state_(detail::ChannelAccess::state(channel)) {}
 
   /// Appends the message; on return it is in the log. Errors: `channel_closed`, `message_too_large`, `bad_event_name`,
   /// `not_utf8`, and `needs_async` for a channel whose log is an engine's.

@@ -54,7 +54,7 @@ template <class Executor = net::any_io_executor>
 class BasicSubscription {
  public:
   BasicSubscription(const Executor& executor, const Channel& channel, SubscriptionOptions options = {})
-      : state_(std::make_shared<State>(executor, ChannelAccess::state(channel), std::move(options))) {
+      : state_(std::make_shared<State>(executor, detail::ChannelAccess::state(channel), std::move(options))) {
     state_->channel->add_waker(*state_);
   }
   BasicSubscription(BasicSubscription&&) noexcept = default;

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include <downlink/config.hpp>
+#include <downlink/fwd.hpp>
 #include <downlink/net/connection_ref.hpp>
 #include <downlink/net/endpoint_core.hpp>
 #include <downlink/net/outgoing.hpp>
@@ -150,7 +151,7 @@ class Connection : public Carrier, public ShardMember {
 
  private:
   friend class ConnectionRef;
-  friend class EndpointBase;
+  friend class downlink::EndpointBase;
 
   enum class State : unsigned char {
     head,        // reading a request's head, or waiting for one

@@ -21,8 +21,12 @@ namespace downlink {
 using Contexts = std::vector<std::reference_wrapper<net::io_context>>;
 
 namespace detail {
+struct EndpointAccess;
+}
 
-/// All of an endpoint that does not depend on its transports.
+/// What endpoints and servers have in common, whatever their transports: routes, handlers, and taking over
+/// connections. Set up by one thread before it serves; then `async_serve`, `adopt`, `async_drain`, `handles`, `stats`
+/// and `connection_count` are safe from any thread.
 class EndpointBase {
  public:
   EndpointBase(const EndpointBase&) = delete;
@@ -39,18 +43,18 @@ class EndpointBase {
   /// that one session (WebSocket 1011, POST 500).
   template <class Handler>
   void on_message(std::string_view pattern, Handler handler) {
-    core_->router.at(pattern).inbound = InboundHandler(std::move(handler));
-    core_->calls.take_post = &Connection::take_post<>;
-    core_->calls.take_message = &Connection::take_message<>;
-    core_->calls.make_peer = &Connection::make_peer;
+    core_->router.at(pattern).inbound = detail::InboundHandler(std::move(handler));
+    core_->calls.take_post = &detail::Connection::take_post<>;
+    core_->calls.take_message = &detail::Connection::take_message<>;
+    core_->calls.make_peer = &detail::Connection::make_peer;
   }
 
   /// Decides who may do what: `authorizer(const RequestHead&)` returns a `Decision` (see `allow`, `deny`,
   /// `unauthorized`) or an awaitable of one. Called for every request that a route serves, before its body is read.
   template <class Authorizer>
   void authorize(Authorizer authorizer) {
-    core_->authorizer = AsyncHandler<Decision, const RequestHead&>(std::move(authorizer));
-    core_->calls.authorize = &Connection::authorize<>;
+    core_->authorizer = detail::AsyncHandler<Decision, const RequestHead&>(std::move(authorizer));
+    core_->calls.authorize = &detail::Connection::authorize<>;
   }
 
   /// Tells of streams that open: `handler(Peer)`, and of their ends: `handler(Peer, EndReason)`.
@@ -65,8 +69,8 @@ class EndpointBase {
   /// Answers requests that no route matches: `handler(HttpRequest)` returns an `HttpResponse` or an awaitable of one.
   template <class Handler>
   void fallback(Handler handler) {
-    core_->fallback = AsyncHandler<HttpResponse, HttpRequest>(std::move(handler));
-    core_->calls.fall_back = &Connection::answer_fallback<>;
+    core_->fallback = detail::AsyncHandler<HttpResponse, HttpRequest>(std::move(handler));
+    core_->calls.fall_back = &detail::Connection::answer_fallback<>;
   }
 
   /// Whether a route would serve this request. Moves nothing; safe from any thread.
@@ -153,18 +157,19 @@ class EndpointBase {
   }
 
  protected:
-  EndpointBase(const Contexts& contexts, EndpointOptions options, const std::vector<EndpointCore::Offered>& transports);
+  EndpointBase(const Contexts& contexts, EndpointOptions options,
+               const std::vector<detail::EndpointCore::Offered>& transports);
 
   // Never blocks. On a shard's own thread nothing of the application's is called afterwards.
   ~EndpointBase();
 
-  const std::shared_ptr<EndpointCore>& core() const { return core_; }
+  const std::shared_ptr<detail::EndpointCore>& core() const { return core_; }
 
   void drain(std::chrono::milliseconds time, std::function<void()> done);
 
  private:
-  friend struct EndpointAccess;
-  using GiveBack = ConnectionOver<SocketStream>::GiveBack;
+  friend struct detail::EndpointAccess;
+  using GiveBack = detail::ConnectionOver<SocketStream>::GiveBack;
 
   template <class Socket>
   static typename Socket::native_handle_type take_native(Socket& socket, error_code& error) {
@@ -179,8 +184,10 @@ class EndpointBase {
 
   void serve(SocketStream::Socket::native_handle_type native, int family, std::string read, GiveBack give_back);
 
-  std::shared_ptr<EndpointCore> core_;
+  std::shared_ptr<detail::EndpointCore> core_;
 };
+
+namespace detail {
 
 /// The way of the optional headers to what an endpoint's connections share.
 struct EndpointAccess {
@@ -188,11 +195,13 @@ struct EndpointAccess {
   static const std::shared_ptr<EndpointCore>& shared(EndpointBase& endpoint) { return endpoint.core_; }
 };
 
+}  // namespace detail
+
 #if DOWNLINK_DEFINITIONS
 
 DOWNLINK_DECL EndpointBase::EndpointBase(const Contexts& contexts, EndpointOptions options,
-                                         const std::vector<EndpointCore::Offered>& transports)
-    : core_(std::make_shared<EndpointCore>(std::move(options))) {
+                                         const std::vector<detail::EndpointCore::Offered>& transports)
+    : core_(std::make_shared<detail::EndpointCore>(std::move(options))) {
   if (contexts.empty()) throw std::invalid_argument("an endpoint needs at least one io_context");
   const auto& only = core_->options.only;
   for (const auto& transport : transports) {
@@ -202,7 +211,7 @@ DOWNLINK_DECL EndpointBase::EndpointBase(const Contexts& contexts, EndpointOptio
   }
   if (core_->kinds.empty()) throw std::invalid_argument("EndpointOptions: `only` leaves no transport");
   for (net::io_context& context : contexts) {
-    core_->shards.push_back(net::use_service<ShardService>(context).make(context, core_->options.one_thread));
+    core_->shards.push_back(net::use_service<detail::ShardService>(context).make(context, core_->options.one_thread));
   }
 }
 
@@ -223,12 +232,12 @@ DOWNLINK_DECL void EndpointBase::route(std::string_view pattern, const Hub& hub,
 
 DOWNLINK_DECL void EndpointBase::on_subscribe(std::function<void(Peer)> handler) {
   core_->on_subscribe = std::move(handler);
-  core_->calls.make_peer = &Connection::make_peer;
+  core_->calls.make_peer = &detail::Connection::make_peer;
 }
 
 DOWNLINK_DECL void EndpointBase::on_unsubscribe(std::function<void(Peer, EndReason)> handler) {
   core_->on_unsubscribe = std::move(handler);
-  core_->calls.make_peer = &Connection::make_peer;
+  core_->calls.make_peer = &detail::Connection::make_peer;
 }
 
 DOWNLINK_DECL void EndpointBase::on_log(std::function<void(const LogEntry&)> log) { core_->on_log = std::move(log); }
@@ -259,8 +268,8 @@ DOWNLINK_DECL void EndpointBase::serve(SocketStream::Socket::native_handle_type 
   const auto& shard = core_->shards[index];
   SocketStream stream{SocketStream::Socket(shard->executor(), net::generic::stream_protocol(family, 0), native)};
   stream.configure(core_->options.socket);
-  auto* over = new ConnectionOver<SocketStream>(core_, *shard, std::move(stream));
-  const ConnectionRef connection(over);
+  auto* over = new detail::ConnectionOver<SocketStream>(core_, *shard, std::move(stream));
+  const detail::ConnectionRef connection(over);
   if (give_back) over->lend(std::move(give_back));
   connection->start_on_shard(std::move(read));
 }
@@ -290,12 +299,10 @@ DOWNLINK_DECL void EndpointBase::drain(std::chrono::milliseconds time, std::func
 
 #endif
 
-}  // namespace detail
-
 /// Serves connections that the application accepts itself, over the transports of its type: the library's, or the
 /// application's own. Set up before serving; then `async_serve` and `adopt` are safe from any thread.
 template <class... Ts>
-class Endpoint : public detail::EndpointBase {
+class Endpoint : public EndpointBase {
   static_assert(sizeof...(Ts) > 0, "an Endpoint or Server needs at least one transport, such as downlink::Sse");
   static_assert((Transport<Ts> && ...),
                 "each type of an Endpoint or Server must be ShortPolling, LongPolling, Sse, WebSocket, or satisfy "
