@@ -39,6 +39,7 @@ if [[ ${1:-} != --quick ]]; then
   need 'nginx-light|nginx-core|nginx' test -x /usr/sbin/nginx
   need haproxy test -x /usr/sbin/haproxy
   want caddy command -v caddy
+  want doxygen command -v doxygen
 fi
 install_packages
 

@@ -1,5 +1,6 @@
 #pragma once
 
+/// \file
 /// The Asio that the library runs in, under the one name `downlink::net`: standalone Asio, or Boost.Asio with
 /// `DOWNLINK_BOOST_ASIO`. Only the headers in use are included, because all of Asio doubles a small program's
 /// compile time.
@@ -61,8 +62,10 @@
 namespace downlink {
 
 #ifdef DOWNLINK_BOOST_ASIO
+/// Boost.Asio.
 namespace net = ::boost::asio;
 #else
+/// Standalone Asio, or Boost's with `DOWNLINK_BOOST_ASIO`.
 namespace net = ::asio;
 #endif
 

@@ -17,6 +17,7 @@
 #include <downlink/net/endpoint.hpp>
 #include <downlink/wire/permessage_deflate.hpp>
 
+/// \file
 /// permessage-deflate for WebSocket (RFC 7692; WIRE §5). Needs zlib: link `downlink::deflate` beside the library.
 
 namespace downlink {

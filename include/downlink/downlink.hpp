@@ -1,5 +1,6 @@
 #pragma once
 
+/// \file
 /// downlink: pushes data from a server to its clients over short polling, long polling, Server-Sent Events and
 /// WebSocket, inside the application's own Asio loop. Everything but the headers with an optional dependency.
 

@@ -21,7 +21,9 @@ using system_error = boost::system::system_error;
 #else
 /// What asynchronous calls and `Result` report: `std::error_code`, or Boost's with `DOWNLINK_BOOST_ASIO`.
 using error_code = std::error_code;
+/// What an `error_code` belongs to, such as `downlink_category()`: the standard's, or Boost's.
 using error_category = std::error_category;
+/// What is thrown with an `error_code`, as by `Server::start`: the standard's, or Boost's.
 using system_error = std::system_error;
 #endif
 
@@ -98,16 +100,21 @@ inline const error_category& downlink_category() noexcept {
   return category;
 }
 
+/// An `errc` as the `error_code` that it is compared with: `error == downlink::errc::peer_gone`.
 inline error_code make_error_code(errc value) noexcept { return {static_cast<int>(value), downlink_category()}; }
 
 /// A value, or the error that stood in its way. Tests as true when it holds a value.
 template <class T>
 class Result {
  public:
+  /// Holds the value.
   Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}
+  /// Holds the error.
   Result(error_code error) : state_(std::in_place_index<1>, error) {}
+  /// Holds the error.
   Result(errc error) : Result(make_error_code(error)) {}
 
+  /// Whether it holds a value.
   explicit operator bool() const noexcept { return state_.index() == 0; }
 
   /// The value. Throws `std::logic_error` with the error's text when there is none.
@@ -115,6 +122,7 @@ class Result {
     require();
     return std::get<0>(state_);
   }
+  /// The value, to be moved out. Throws as above.
   T&& value() && {
     require();
     return std::get<0>(std::move(state_));

@@ -1,7 +1,10 @@
 #pragma once
 
+/// \file
 /// Declarations of the types that users meet, for headers that only name them.
 
+/// What applications use: channels and what is published to them, transports, servers and endpoints, and their options.
+/// Functions are safe from one thread at a time unless they say more.
 namespace downlink {
 
 struct Message;

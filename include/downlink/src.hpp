@@ -1,5 +1,6 @@
 #pragma once
 
+/// \file
 /// The library's plain functions, for one source of a program that defines `DOWNLINK_SEPARATE_COMPILATION`; see
 /// downlink/config.hpp. That source includes this before all other headers of the library.
 

@@ -14,6 +14,7 @@
 #include <downlink/net/tls_context.hpp>
 #include <downlink/net/tls_stream.hpp>
 
+/// \file
 /// TLS for servers and endpoints. Needs OpenSSL 3 (or 1.1.1): link `downlink::tls` beside the library.
 
 namespace downlink {

@@ -36,10 +36,13 @@ class Channel {
 
   /// Ends the channel: publishing answers `errc::channel_closed`, subscribers get what is there and are then ended.
   void close() { state_->close(); }
+  /// Whether it was closed.
   bool closed() const { return state_->closed(); }
 
+  /// What it was made with.
   const ChannelOptions& options() const { return state_->options(); }
 
+  /// Whether both are handles to the same channel.
   friend bool operator==(const Channel&, const Channel&) = default;
 
  private:

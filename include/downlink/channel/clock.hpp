@@ -13,6 +13,7 @@ using TimePoint = std::chrono::steady_clock::time_point;
 class Clock {
  public:
   virtual ~Clock() = default;
+  /// The time now, which must never go back.
   virtual TimePoint now() const noexcept { return std::chrono::steady_clock::now(); }
 };
 

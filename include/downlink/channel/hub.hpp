@@ -16,11 +16,13 @@ namespace downlink {
 
 /// How a hub makes and keeps its channels.
 struct HubOptions {
-  /// The options of each channel that the hub makes.
+  /// The options of each channel that the hub makes. By default those of a channel made without any.
   ChannelOptions channel = {};
-  /// Channels at most; past it `open` answers `errc::too_many_channels`.
+  /// Channels at most; past it `open` answers `errc::too_many_channels`. By default 100,000: with a pattern route it is
+  /// the clients who make up the names, and so many empty channels take 150 MB.
   std::size_t max_channels = 100'000;
-  /// A channel goes when it has been without subscribers and new messages for this long.
+  /// A channel goes when it has been without subscribers and new messages, and nobody held a handle to it, for this
+  /// long. By default a minute: longer than clients need to reconnect and resume, short enough that made-up names go.
   std::chrono::milliseconds idle_expiry{60'000};
 };
 
@@ -28,6 +30,7 @@ struct HubOptions {
 /// handle to, or is subscribed to, never expires.
 class Hub {
  public:
+  /// A hub without channels. Throws `std::invalid_argument` for contradictory options, the channels' too.
   explicit Hub(HubOptions options = {});
 
   /// The channel of this name, made if there is none. Errors: `bad_channel_name`, `too_many_channels`.
@@ -50,6 +53,7 @@ class Hub {
   /// Closes every channel.
   void close() const;
 
+  /// What it was made with.
   const HubOptions& options() const;
 
   /// 1 to 128 characters of `[A-Za-z0-9._~-]`, not `.` or `..` (WIRE §10).

@@ -35,6 +35,7 @@ struct MessageId {
   /// The message's place in that incarnation.
   std::uint64_t offset = 0;
 
+  /// Whether both name the same message.
   friend bool operator==(const MessageId&, const MessageId&) = default;
 
   /// `<epoch in base 36>-<offset>`: at most 34 characters of `[a-z0-9-]`.

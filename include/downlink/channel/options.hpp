@@ -16,11 +16,11 @@ namespace downlink {
 /// What a cursor may ask for. Whatever passes any of the bounds leaves the history, oldest first; the newest message
 /// stays even when it alone exceeds `max_bytes`.
 struct HistoryOptions {
-  /// Messages kept.
+  /// Messages kept. By default 1000: what one poll can take at once, and minutes of a stream of some messages a second.
   std::size_t max_messages = 1000;
-  /// Payload bytes kept.
+  /// Payload bytes kept. By default 64 MiB, so that 1000 messages of the largest size do not take the machine.
   std::size_t max_bytes = std::size_t{64} << 20;
-  /// Age up to which messages are kept; zero means without regard to age.
+  /// Age up to which messages are kept. By default zero, without regard to age: count and bytes bound the memory.
   std::chrono::milliseconds max_age{0};
 };
 
@@ -50,28 +50,36 @@ class Engine {
 
 /// How a channel keeps its messages. A channel's memory is history + live tail + encoded cache + what is pinned.
 struct ChannelOptions {
-  /// What a cursor may ask for.
+  /// What a cursor may ask for: by default the last 1000 messages, 64 MiB at most.
   HistoryOptions history = {};
   /// Payload bytes that a connected subscriber may be behind before `lag_policy` strikes. Within it, a subscriber
-  /// never sees a gap, whatever the history's bounds.
+  /// never sees a gap, whatever the history's bounds. By default 1 MiB: some seconds of a slow network's stall, at a
+  /// cost of 1 MiB for the channel and not for the subscriber.
   std::size_t max_lag = std::size_t{1} << 20;
-  /// The same bound in messages, so that tiny messages are bounded too.
+  /// The same bound in messages, by default 65,536, so that tiny messages, whose bookkeeping is larger than they are,
+  /// are bounded too.
   std::size_t max_lag_messages = std::size_t{1} << 16;
-  /// What happens past `max_lag`.
+  /// What happens past `max_lag`. By default `disconnect`: the client comes back and resumes from the history, which
+  /// loses nothing as long as that reaches far enough.
   LagPolicy lag_policy = LagPolicy::disconnect;
-  /// Largest payload that may be published, in bytes.
+  /// Largest payload that may be published, in bytes; past it `errc::message_too_large`. By default 16 MiB: the
+  /// application is trusted more than clients are, but a slip is not to fill the log.
   std::size_t max_message = std::size_t{16} << 20;
-  /// Subscribers at once, held polls included; zero means without a bound. Past it a peer is refused as past the
-  /// connection limit (WIRE §8). A `Subscription` of the application's own counts, and is never refused.
+  /// Subscribers at once, held polls included. Past it a peer is refused as past the connection limit (WIRE §8). A
+  /// `Subscription` of the application's own counts, and is never refused. By default zero, without a bound: a
+  /// subscriber costs the channel nothing, and connections are bounded by `EndpointOptions::max_connections`.
   std::size_t max_subscribers = 0;
-  /// Bound on the encoded copies of the log over all wire forms, in bytes. Ranges past it are encoded again on need.
+  /// Bound on the encoded copies of the log over all wire forms, in bytes. Ranges past it are encoded again on need. By
+  /// default 4 MiB: the live tail in the four forms that are commonest.
   std::size_t max_encoded = std::size_t{4} << 20;
   /// Bytes of encodings, dropped from the cache, that subscribers past `max_lag` may still hold because the message
-  /// that they are being sent is in them. Past it, who has held some longest is reset.
+  /// that they are being sent is in them. Past it, who has held some longest is reset. By default 8 MiB: thousands of
+  /// stalled readers of small messages pin less.
   std::size_t max_pinned = std::size_t{8} << 20;
-  /// The time that ages and times to live are measured in; none means the system's monotonic clock.
+  /// The time that ages and times to live are measured in. By default none, the system's monotonic clock; tests give
+  /// one that they can move.
   std::shared_ptr<const Clock> clock = {};
-  /// Where messages are published instead of this process's log; none means the log is local.
+  /// Where messages are published instead of this process's log. By default none: the log is local.
   std::shared_ptr<Engine> engine = {};
 };
 

@@ -12,6 +12,7 @@ namespace downlink {
 /// costs the same however many subscribers there are.
 class Publisher {
  public:
+  /// Publishes to this channel, which it shares: the handle given may go.
   explicit Publisher(const Channel& channel) : state_(detail::ChannelAccess::state(channel)) {}
 
   /// Appends the message; on return it is in the log. Errors: `channel_closed`, `message_too_large`, `bad_event_name`,

@@ -12,23 +12,29 @@ struct ChannelStats {
   std::uint64_t subscribers = 0;
   /// The newest message's offset; 0 in a hub's sum.
   std::uint64_t head_offset = 0;
-  /// What a cursor may ask for now.
+  /// Messages that a cursor may ask for now.
   std::uint64_t history_messages = 0;
+  /// The bytes of their payloads.
   std::uint64_t history_bytes = 0;
-  /// What is kept now: the history, or the live tail where that reaches further back. Bytes of payload.
+  /// Messages that are kept now: the history, or the live tail where that reaches further back.
   std::uint64_t retained_messages = 0;
+  /// The bytes of their payloads.
   std::uint64_t retained_bytes = 0;
-  /// Memory of the encoded copies now, and of those that were dropped but that slow subscribers still hold.
+  /// Memory of the encoded copies now; `ChannelOptions::max_encoded` bounds it.
   std::uint64_t encoded_bytes = 0;
+  /// Memory of encoded copies that were dropped, but that slow subscribers still hold; `ChannelOptions::max_pinned`
+  /// bounds it.
   std::uint64_t pinned_bytes = 0;
 
-  /// Messages that were published, and the bytes of their payloads.
+  /// Messages that were published.
   std::uint64_t published_messages = 0;
+  /// The bytes of their payloads.
   std::uint64_t published_bytes = 0;
-  /// Messages that are no longer kept: by the log's bounds, their age included, or an engine's jump; by their time to
-  /// live; by a newer one of their key.
+  /// Messages that are no longer kept because of the log's bounds, their age included, or an engine's jump.
   std::uint64_t evicted_messages = 0;
+  /// Messages that are no longer kept because their time to live is over.
   std::uint64_t expired_messages = 0;
+  /// Messages that are no longer kept because a newer one of their key came.
   std::uint64_t superseded_messages = 0;
 
   /// Readers that came with a cursor, polls included.
@@ -39,9 +45,9 @@ struct ChannelStats {
   std::uint64_t skips = 0;
   /// Subscribers that were dropped for being too slow.
   std::uint64_t drops = 0;
-  /// The furthest that a subscriber has been behind when it took bytes again or was dropped or skipped; the bytes as
-  /// far as they were still kept.
+  /// The most messages that a subscriber has been behind when it took bytes again or was dropped or skipped.
   std::uint64_t largest_lag_messages = 0;
+  /// The same in payload bytes, as far as they were still kept.
   std::uint64_t largest_lag_bytes = 0;
 
   /// Adds another channel's figures to this sum; of the largest lags, the larger one stays.
@@ -71,9 +77,11 @@ struct ChannelStats {
 struct HubStats {
   /// Channels now, expired ones that were not swept yet included.
   std::uint64_t channels = 0;
-  /// Channels that were made, that went for being idle, and that were not made because there were too many.
+  /// Channels that were made.
   std::uint64_t created = 0;
+  /// Channels that went for being idle.
   std::uint64_t expired = 0;
+  /// How often a channel was not made because there were too many.
   std::uint64_t refused = 0;
   /// The sum over its channels; what counts up includes those that have gone.
   ChannelStats sum = {};

@@ -20,8 +20,11 @@ namespace downlink {
 /// One message as application code reads it: borrowed from the log, which keeps it while this value lives.
 class Delivered {
  public:
+  /// Made by a subscription.
   explicit Delivered(detail::RecordPtr record) : record_(std::move(record)) {}
+  /// The message's id, a cursor to go on from.
   const MessageId& id() const { return record_->id; }
+  /// What was published; valid while this value lives.
   const Message& message() const { return record_->message; }
 
  private:
@@ -38,11 +41,12 @@ struct Batch {
 
 /// Where a subscription starts and how much it reads at once.
 struct SubscriptionOptions {
-  /// The id of the last message seen, `earliest`, or empty for the newest.
+  /// The id of the last message seen, `earliest`, or `latest`. By default empty, which is `latest`: what is published
+  /// from now on, as a client without a cursor gets it.
   std::string cursor = {};
-  /// Messages in one batch at most.
+  /// Messages in one batch at most. By default 1000, as in a poll's answer: the loop is not kept for long.
   std::size_t max_batch = 1000;
-  /// Payload bytes in one batch, after which no further message is added.
+  /// Payload bytes in one batch, after which no further message is added. By default 1 MiB, for the same reason.
   std::size_t max_batch_bytes = std::size_t{1} << 20;
 };
 
@@ -53,15 +57,19 @@ struct SubscriptionOptions {
 template <class Executor = net::any_io_executor>
 class BasicSubscription {
  public:
+  /// Reads the channel from `options.cursor` on. `executor` is where it waits, which any number of threads may run.
   BasicSubscription(const Executor& executor, const Channel& channel, SubscriptionOptions options = {})
       : state_(std::make_shared<State>(executor, detail::ChannelAccess::state(channel), std::move(options))) {
     state_->channel->add_waker(*state_);
   }
+  /// Takes another one's place; what waits in that goes on.
   BasicSubscription(BasicSubscription&&) noexcept = default;
+  /// Exchanges the two.
   BasicSubscription& operator=(BasicSubscription&& other) noexcept {
     std::swap(state_, other.state_);
     return *this;
   }
+  /// Whoever waits is told `operation_aborted`.
   ~BasicSubscription() {
     if (!state_) return;
     state_->channel->remove_waker(*state_);
@@ -166,6 +174,7 @@ class BasicSubscription {
   std::shared_ptr<State> state_;
 };
 
+/// A subscription on whatever executor.
 using Subscription = BasicSubscription<>;
 
 }  // namespace downlink

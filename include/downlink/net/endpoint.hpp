@@ -57,8 +57,9 @@ class EndpointBase {
     core_->calls.authorize = &detail::Connection::authorize<>;
   }
 
-  /// Tells of streams that open: `handler(Peer)`, and of their ends: `handler(Peer, EndReason)`.
+  /// Tells of streams that open, on the peer's shard. What it throws ends that stream (WebSocket 1011).
   void on_subscribe(std::function<void(Peer)> handler);
+  /// Tells of their ends, and why. The peer has gone already; what it throws is told to `on_log` and counted.
   void on_unsubscribe(std::function<void(Peer, EndReason)> handler);
 
   /// Tells of what goes wrong and of draining: `log(const LogEntry&)`, called on the shard where it happens, so with
@@ -157,15 +158,15 @@ class EndpointBase {
   }
 
  protected:
+  /// For `Endpoint`, which knows the transports.
   EndpointBase(const Contexts& contexts, EndpointOptions options,
                const std::vector<detail::EndpointCore::Offered>& transports);
 
   // Never blocks. On a shard's own thread nothing of the application's is called afterwards.
   ~EndpointBase();
 
+  /// What its connections share, for `Server`.
   const std::shared_ptr<detail::EndpointCore>& core() const { return core_; }
-
-  void drain(std::chrono::milliseconds time, std::function<void()> done);
 
  private:
   friend struct detail::EndpointAccess;
@@ -183,6 +184,8 @@ class EndpointBase {
   static std::string head_text(const RequestHead& head);
 
   void serve(SocketStream::Socket::native_handle_type native, int family, std::string read, GiveBack give_back);
+
+  void drain(std::chrono::milliseconds time, std::function<void()> done);
 
   std::shared_ptr<detail::EndpointCore> core_;
 };
@@ -309,12 +312,15 @@ class Endpoint : public EndpointBase {
                 "downlink::HttpStreamTransport: name, content_type, claims, encode, open, gap, heartbeat, end");
 
  public:
+  /// An endpoint in one loop, which one thread or several run. Throws `std::invalid_argument` with a sentence for
+  /// options that contradict each other.
   explicit Endpoint(net::io_context& context, EndpointOptions options = {})
       : Endpoint(Contexts{std::ref(context)}, std::move(options)) {}
+  /// The same in several loops, over which connections are spread.
   explicit Endpoint(const Contexts& contexts, EndpointOptions options = {})
       : EndpointBase(contexts, std::move(options), transports()) {}
 
- protected:
+ private:
   static std::vector<detail::EndpointCore::Offered> transports() {
     if constexpr ((Transport<Ts> && ...)) {
       return {{&detail::transport_ops<Ts>, detail::Connection::serve_with<Ts>()}...};

@@ -22,14 +22,19 @@ namespace downlink {
 
 /// A request that no route serves, as the fallback handler gets it.
 struct HttpRequest {
+  /// Its method, target and header fields.
   RequestHead head = {};
+  /// Its whole body, at most `EndpointOptions::max_message` bytes.
   std::string body = {};
 };
 
 /// What the fallback handler answers.
 struct HttpResponse {
+  /// The status code.
   int status = 200;
+  /// The value of `Content-Type`.
   std::string content_type = "text/plain; charset=utf-8";
+  /// The body, which a HEAD's answer tells the length of.
   std::string body = {};
   /// Further header fields.
   std::vector<std::pair<std::string, std::string>> headers = {};

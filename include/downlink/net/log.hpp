@@ -61,7 +61,9 @@ constexpr std::string_view name_of(LogEvent event) noexcept {
 
 /// One thing that happened, as `on_log` gets it.
 struct LogEntry {
+  /// How much it is to be heeded.
   LogLevel level = LogLevel::info;
+  /// What happened; the fields below are those that belong to it.
   LogEvent event = LogEvent::request_refused;
   /// A few words. Those that are not the library's own are an exception's.
   std::string text = {};

@@ -64,11 +64,16 @@ DOWNLINK_DECL std::uint16_t Listening::port() const { return listener_ ? listene
 template <class... Ts>
 class Server : public Endpoint<Ts...> {
  public:
+  /// A server in one loop, which one thread or several run. Throws `std::invalid_argument` with a sentence for options
+  /// that contradict each other. It does not listen before `start`.
   explicit Server(net::io_context& context, ServerOptions options = {})
       : Server(Contexts{std::ref(context)}, std::move(options)) {}
+  /// The same in several loops.
   explicit Server(const Contexts& contexts, ServerOptions options = {})
       : Endpoint<Ts...>(contexts, options.endpoint), listening_(std::move(options)) {}
 
+  /// Closes the port and everything that is open, and never blocks; see `async_drain` for a gentler end. Destroyed on
+  /// the thread of its loop, it calls no handler any more.
   ~Server() { listening_.stop(*this->core()); }
 
   /// Begins to listen; from here on routes and handlers stay as they are. Throws `system_error` where the address and

@@ -53,7 +53,7 @@ struct ServerStats {
   /// Handlers of the application's that threw.
   std::uint64_t handler_failures = 0;
 
-  /// Adds what a shard has counted.
+  /// Adds what a shard has counted. For the library.
   void add(const detail::Counters& counted) {
     const auto sum = [](std::uint64_t& figure, const detail::Counter& counter) { figure += counter.value(); };
     const auto sum_each = [&](auto& figures, const auto& counters) {

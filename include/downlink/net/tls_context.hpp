@@ -18,6 +18,7 @@
 #include <downlink/net/stats.hpp>
 #include <downlink/net/tls_socket.hpp>
 
+/// \file
 /// What TLS connections share: certificates and what is agreed on, which may be replaced while connections are open.
 
 namespace downlink {
@@ -51,9 +52,9 @@ constexpr std::string_view name_of(TlsFailure why) noexcept {
 
 /// What TLS does and has done. A copy of plain numbers.
 struct TlsStats {
-  /// Handshakes that were completed, and how many of them resumed an earlier session, which spares both sides most of
-  /// the work.
+  /// Handshakes that were completed.
   std::uint64_t handshakes = 0;
+  /// How many of them resumed an earlier session, which spares both sides most of the work.
   std::uint64_t resumed = 0;
   /// Connections that were over before their handshake was, by why.
   ByEnum<TlsFailure, static_cast<std::size_t>(TlsFailure::other) + 1> failed = {};

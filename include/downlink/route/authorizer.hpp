@@ -19,19 +19,29 @@ namespace downlink {
 
 /// What an authorizer makes of a request.
 struct Decision {
-  enum class Kind : unsigned char { allowed, forbidden, unauthorized };
+  /// What it comes to.
+  enum class Kind : unsigned char {
+    /// The request is served.
+    allowed,
+    /// It is refused with 403: coming again with other credentials does not help.
+    forbidden,
+    /// It is refused with 401 and a challenge.
+    unauthorized,
+  };
 
+  /// What it comes to.
   Kind kind = Kind::allowed;
-  /// Whom the request was recognised as, and whatever is to be known of it later.
+  /// Whom the request was recognised as; peers have it as `Identity::subject`.
   std::string subject = {};
+  /// Whatever is to be known of the peer later, as `Identity::attributes`.
   std::vector<std::pair<std::string, std::string>> attributes = {};
   /// After this time a stream is ended (WebSocket 4002) and a held poll answered; none means that neither is.
   std::optional<std::chrono::milliseconds> expires_after = {};
-  /// What `WWW-Authenticate` says.
+  /// What `WWW-Authenticate` says (RFC 9110 §11.6.1).
   std::string challenge = {};
 };
 
-/// Lets the request in.
+/// Lets the request in, as that subject and with those attributes. After `expires_after` a stream is ended.
 inline Decision allow(std::string subject = {}, std::vector<std::pair<std::string, std::string>> attributes = {},
                       std::optional<std::chrono::milliseconds> expires_after = std::nullopt) {
   return {Decision::Kind::allowed, std::move(subject), std::move(attributes), expires_after, {}};

@@ -18,11 +18,13 @@ namespace downlink {
 
 /// Which pages of other origins may use an endpoint (Fetch §3.2, WIRE §8). Pages of its own origin always may.
 struct CorsOptions {
-  /// Origins like `https://app.example` or `http://localhost:3000`, `null`, or `*` for every one.
+  /// Origins like `https://app.example` or `http://localhost:3000`, `null`, or `*` for every one. By default none.
   std::vector<std::string> allowed_origins = {};
-  /// Whether pages may send cookies and other credentials. Never together with `*`.
+  /// Whether pages may send cookies and other credentials. Never together with `*`. By default not: it lets those pages
+  /// act for whoever is logged in.
   bool allow_credentials = false;
-  /// For how long a browser may remember the answer to a preflight.
+  /// For how long a browser may remember the answer to a preflight. By default ten minutes, few preflights for a change
+  /// that takes effect soon; browsers cap it at two hours or a day.
   std::chrono::seconds max_age{600};
 };
 

@@ -23,9 +23,13 @@ class RouteParameters {
     return found == values_.end() ? std::nullopt : std::optional<std::string_view>{found->second};
   }
 
+  /// The first pair of name and value.
   auto begin() const noexcept { return values_.begin(); }
+  /// Behind the last one.
   auto end() const noexcept { return values_.end(); }
+  /// How many there are.
   std::size_t size() const noexcept { return values_.size(); }
+  /// Whether there are none.
   bool empty() const noexcept { return values_.empty(); }
 
  private:
@@ -35,7 +39,9 @@ class RouteParameters {
 
 /// Whether a path is a pattern's.
 enum class PatternMatch : unsigned char {
+  /// It is not.
   no,
+  /// It is.
   yes,
   /// It would be, but what stands for a parameter has a `%` without two hexadecimal digits after it: 400.
   malformed,

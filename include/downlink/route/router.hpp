@@ -16,7 +16,8 @@ namespace downlink {
 
 /// What is particular to one route.
 struct RouteOptions {
-  /// Where a reader without a cursor starts.
+  /// Where a reader without a cursor starts. By default `latest`: whoever comes for the first time wants what is new,
+  /// and is not sent a history that it did not ask for.
   DefaultStart start = DefaultStart::latest;
 };
 

@@ -12,25 +12,35 @@ namespace downlink {
 /// One figure for each value of an enumeration: `ended[EndReason::too_slow]`.
 template <class Enum, std::size_t size, class Number = std::uint64_t>
 struct ByEnum {
+  /// The figures, in the enumerators' order.
   std::array<Number, size> figures = {};
 
+  /// The figure of one of them.
   Number& operator[](Enum which) { return figures[static_cast<std::size_t>(which)]; }
+  /// The figure of one of them.
   const Number& operator[](Enum which) const { return figures[static_cast<std::size_t>(which)]; }
 };
 
+/// One figure for each transport: `subscribers[TransportKind::sse]`.
 template <class Number = std::uint64_t>
 using ByTransport = ByEnum<TransportKind, 5, Number>;
+/// One figure for each reason for which a stream ends.
 template <class Number = std::uint64_t>
 using ByReason = ByEnum<EndReason, static_cast<std::size_t>(EndReason::timed_out) + 1, Number>;
 
 /// One figure for each HTTP status that refuses a request, 400 to 599: `refused[404]`. Others share the place of 500.
 template <class Number = std::uint64_t>
 struct ByStatus {
+  /// The first status with a figure of its own.
   static constexpr int first = 400;
+  /// The last one.
   static constexpr int last = 599;
+  /// The figures, from `first` to `last`.
   std::array<Number, last - first + 1> figures = {};
 
+  /// The figure of a status.
   Number& operator[](int status) { return figures[place(status)]; }
+  /// The figure of a status.
   const Number& operator[](int status) const { return figures[place(status)]; }
 
  private:

@@ -77,10 +77,13 @@ struct PeerState {
 /// `send` says so.
 class Peer {
  public:
+  /// Made by the library, for the handlers.
   explicit Peer(std::shared_ptr<detail::PeerState> state) : state_(std::move(state)) {}
 
+  /// Who it is; there to read after the peer has gone, too, as long as this handle is.
   const Identity& identity() const { return state_->identity; }
 
+  /// Whether it is still there; it may go at any moment after.
   bool connected() const {
     const std::lock_guard guard(state_->mutex);
     return state_->link != nullptr;
@@ -111,6 +114,7 @@ class Peer {
     if (state_->link) state_->link->close_peer(false);
   }
 
+  /// Whether both are handles to the same peer.
   friend bool operator==(const Peer&, const Peer&) = default;
 
  private:
@@ -119,7 +123,9 @@ class Peer {
 
 /// What a client sent: a WebSocket message, or the body of a POST.
 struct Inbound {
+  /// The payload; text of a WebSocket is UTF-8, a POST's body may be any bytes.
   std::string data = {};
+  /// Whether it came as a binary frame; never of a POST.
   bool binary = false;
   /// The query of the POST's target, as it came; empty for a WebSocket message.
   std::string query = {};
@@ -129,6 +135,7 @@ struct Inbound {
 
 /// What an inbound handler answers: nothing, a reply to the sender alone, or a refusal.
 struct Reply {
+  /// Nothing: a POST is answered with 202.
   Reply() = default;
   /// A reply: a WebSocket frame, or the body of the POST's 202.
   Reply(Message reply) : message(std::move(reply)) {}
@@ -141,10 +148,13 @@ struct Reply {
     return reply;
   }
 
+  /// The reply, if there is one.
   std::optional<Message> message = {};
   /// The content type of a POST's response.
   std::string content_type = "text/plain; charset=utf-8";
+  /// The status of a refusal; 0 where it is none.
   int refusal_status = 0;
+  /// Why it was refused, in a sentence for the client's developer.
   std::string detail = {};
 };
 

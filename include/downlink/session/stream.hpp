@@ -23,6 +23,7 @@ namespace downlink {
 
 /// What one attempt to read or write came to.
 struct IoResult {
+  /// What it came to.
   enum class State : unsigned char {
     /// `bytes` were moved, at least one.
     moved,
@@ -33,21 +34,29 @@ struct IoResult {
     /// The connection is broken.
     broken,
   };
+  /// What it came to.
   State state = State::broken;
+  /// How many bytes were moved.
   std::size_t bytes = 0;
 };
 
 /// What to wait for.
-enum class Ready : unsigned char { read, write, error };
+enum class Ready : unsigned char {
+  /// There is something to read, or the peer has ended its side.
+  read,
+  /// The stream takes bytes again.
+  write,
+  /// The connection has broken.
+  error,
+};
 
 /// How a session reaches its peer: non-blocking attempts, and waiting for readiness. TCP and local sockets model it; so
-/// can TLS on a descriptor. A stream is used on its shard alone.
+/// can TLS on a descriptor. A stream is used on its shard alone. For the library's own: endpoints take sockets.
 ///
 /// - `try_write(buffers)` writes what fits now. `try_read(buffer)` reads what is there now.
 /// - `async_ready(what, handler)` completes with `void(error_code)` on any thread of the context.
-/// - `committed()` is how many of the bytes last offered must be finished, with the same bytes, before any others: 0
-/// for
-///   a plain socket, the submitted range for TLS.
+/// - `committed()` is how many of the bytes last offered must be finished, with the same bytes, before any others: none
+///   for a plain socket, the submitted range for TLS.
 /// - `unacknowledged()`, if there is one, is how long the other end's system has acknowledged nothing while sent bytes
 ///   wait for it: a peer that is there but does not read acknowledges all the same.
 /// - `remote_address()` is the other end's IP address, or empty. `end_output()` half-closes; `close()` closes at once,
@@ -64,21 +73,27 @@ concept Stream = std::movable<S> &&
   stream.close(true);
 };
 
-/// Bounds that the kernel keeps for one connection (DESIGN §3.5), where the system has them.
+/// Bounds that the kernel keeps for one connection, where the system has them.
 struct SocketLimits {
-  /// Bytes that may wait unsent in the kernel.
+  /// Bytes that may wait unsent in the kernel: `TCP_NOTSENT_LOWAT` on Linux, the send buffer elsewhere. By default 128
+  /// KiB: two of the log's segments, enough to keep a fast network busy between two rounds, where the system's own
+  /// default are megabytes for each reader that has stopped.
   std::size_t unsent_bytes = std::size_t{128} << 10;
-  /// How long sent bytes may stay unacknowledged, or the peer take none, before the system gives the connection up;
-  /// zero leaves the system's own. By default two of a stream's heartbeats, or the write timeout where that is longer.
+  /// How long sent bytes may stay unacknowledged, or the peer take none, before the system gives the connection up
+  /// (`TCP_USER_TIMEOUT`, Linux); zero leaves the system's own, which is many minutes. By default two of a stream's
+  /// heartbeats, or the write timeout where that is longer: the library's own deadlines come first.
   std::optional<std::chrono::milliseconds> user_timeout = {};
 };
 
-/// The stream of a TCP or local socket.
+/// The stream of a TCP or local socket. For the library's own.
 class SocketStream {
  public:
+  /// The concrete executor of a loop, which takes no memory.
   using Executor = net::io_context::executor_type;
+  /// A TCP or local socket.
   using Socket = net::basic_stream_socket<net::generic::stream_protocol, Executor>;
 
+  /// Takes a connected socket; `configure` makes it ready.
   explicit SocketStream(Socket socket) : socket_(std::move(socket)) {}
 
   /// Makes the socket non-blocking and sets its limits; errors of limits that its kind has not are passed over.
@@ -116,6 +131,7 @@ class SocketStream {
 #endif
   }
 
+  /// Writes what the kernel takes now.
   IoResult try_write(std::span<const net::const_buffer> buffers) {
 #if defined(__linux__)
     // Asio's way to the same call costs more user time than all else that a delivery does.
@@ -135,12 +151,14 @@ class SocketStream {
     socket_.async_read_some(buffer, std::forward<Handler>(handler));
   }
 
+  /// Reads what is there now.
   IoResult try_read(net::mutable_buffer buffer) {
     error_code error;
     const std::size_t bytes = socket_.read_some(buffer, error);
     return result(bytes, error);
   }
 
+  /// Waits: completes with `void(error_code)`.
   template <class Handler>
   void async_ready(Ready what, Handler&& handler) {
     const auto wait = what == Ready::read    ? Socket::wait_read
@@ -149,9 +167,11 @@ class SocketStream {
     socket_.async_wait(wait, std::forward<Handler>(handler));
   }
 
+  /// None: other bytes may follow what was written.
   std::size_t committed() const { return 0; }
 
 #if defined(__linux__)
+  /// How long the other end's system has acknowledged nothing while sent bytes wait for it; zero where none do.
   std::chrono::milliseconds unacknowledged() const {
     tcp_info info{};
     socklen_t size = sizeof info;
@@ -160,17 +180,20 @@ class SocketStream {
   }
 #endif
 
+  /// Ends this side's output (`shutdown`).
   void end_output() {
     error_code ignored;
     socket_.shutdown(Socket::shutdown_send, ignored);
   }
 
+  /// Closes at once, and drops what is unsent where `reset` is set.
   void close(bool reset) {
     error_code ignored;
     if (reset) socket_.set_option(net::socket_base::linger(true, 0), ignored);
     socket_.close(ignored);
   }
 
+  /// The socket itself.
   Socket& socket() { return socket_; }
 
   /// The IP address of the other end; empty for a local socket.

@@ -19,13 +19,17 @@ namespace downlink {
 /// How streams are kept.
 struct StreamOptions {
   /// A stream in which nothing was sent for this long is sent something that a client ignores; a WebSocket from which
-  /// nothing came is pinged, and dropped after another interval of silence.
+  /// nothing came is pinged, and dropped after another interval of silence. By default 30 s: half of the 60 s after
+  /// which most proxies close what is silent.
   std::chrono::milliseconds heartbeat{30'000};
-  /// A connection that takes no bytes for this long, while some wait for it, is reset.
+  /// A connection that takes no bytes for this long, while some wait for it, is reset. By default 30 s: longer than a
+  /// network's stall or a telephone's change of cells, short enough that readers who have stopped do not pile up.
   std::chrono::milliseconds write_timeout{30'000};
-  /// What a stream tells its clients to wait before they reconnect.
+  /// What a stream tells its clients to wait before they reconnect. By default 3 s, about what browsers wait unasked.
   std::chrono::milliseconds retry{3'000};
-  /// Bytes of direct replies and control frames that may wait for one peer.
+  /// Bytes of direct replies and control frames that may wait for one peer; past it the peer is closed (1013). By
+  /// default 64 KiB more than 1 MiB, and in any case than `EndpointOptions::max_message`: an echo of the largest
+  /// message fits, with pongs beside it.
   std::size_t max_peer_queue = (std::size_t{1} << 20) + (std::size_t{64} << 10);
 };
 

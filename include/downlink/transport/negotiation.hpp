@@ -14,7 +14,18 @@
 namespace downlink {
 
 /// The transports, in the order of the rows of WIRE §2's table. A `custom` one says itself which requests it claims.
-enum class TransportKind : unsigned char { websocket, sse, long_polling, short_polling, custom };
+enum class TransportKind : unsigned char {
+  /// WebSocket (RFC 6455).
+  websocket,
+  /// Server-Sent Events.
+  sse,
+  /// A request that is held until there is something (RFC 6202).
+  long_polling,
+  /// A request that is answered at once.
+  short_polling,
+  /// A transport of the application's own.
+  custom,
+};
 
 /// The name of a kind, such as `long_polling`.
 constexpr std::string_view name_of(TransportKind kind) noexcept {

@@ -97,6 +97,7 @@ constexpr std::string_view name_of(EndReason reason) noexcept {
 
 /// What a stream ends with.
 struct Ending {
+  /// Why it ends.
   EndReason reason = EndReason::shutdown;
   /// A few words for the peer's developer; empty for none.
   std::string_view text = {};

@@ -79,8 +79,10 @@ inline constexpr StreamOps websocket_ops{
 
 /// WebSocket (WIRE §5; RFC 6455), with the subprotocol `downlink.v1` where the client offers it.
 struct WebSocket {
+  /// The subprotocol that carries ids, event names and gap notices (WIRE §5). Without it a frame is a payload alone.
   static constexpr std::string_view subprotocol = "downlink.v1";
 
+  /// Whether the client offers the subprotocol (RFC 6455 §11.3.4).
   static bool offers_subprotocol(const RequestHead& head) {
     bool offered = false;
     for (const auto& field : head.headers()) {
@@ -90,11 +92,13 @@ struct WebSocket {
     return offered;
   }
 
+  /// How messages are framed for this client. For the library.
   static const detail::StreamOps& stream(const RequestHead& head) {
     return offers_subprotocol(head) ? detail::websocket_ops<detail::WebSocketV1>
                                     : detail::websocket_ops<detail::WebSocketRaw>;
   }
 
+  /// What the library asks of a transport, as it does of its own.
   static constexpr detail::TransportOps ops{
       "websocket", TransportKind::websocket, ResponseEnd::never, {}, {}, &detail::claims_nothing, &stream};
 };

@@ -7,6 +7,9 @@
 #include <optional>
 #include <string_view>
 
+/// Bytes in, values out: HTTP, Server-Sent Events, WebSocket and what they are made of, without sockets, clocks or
+/// channels. The transports are built of it, and those of an application's own may be. Nothing in it has thread
+/// affinity; a value is used by one thread at a time.
 namespace downlink::wire {
 
 namespace detail {

@@ -15,6 +15,7 @@ namespace downlink {
 
 /// Where a request asks delivery to start (WIRE §1).
 struct StartRequest {
+  /// How it says so.
   enum class Kind : unsigned char {
     /// It does not say: the endpoint's default holds.
     none,
@@ -29,6 +30,7 @@ struct StartRequest {
     /// What it says is neither a cursor nor a number: 400.
     invalid,
   };
+  /// How it says so.
   Kind kind = Kind::none;
   /// The id handed in, for `Kind::cursor`.
   std::string cursor = {};

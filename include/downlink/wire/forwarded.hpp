@@ -37,6 +37,7 @@ struct ForwardedFor {
   std::vector<std::string> x_forwarded_for = {};  ///< by `X-Forwarded-For`
 };
 
+/// Whom a request's headers name. Anybody can write them: to be believed only from proxies that are trusted.
 inline ForwardedFor forwarded_for(const RequestHead& head) {
   ForwardedFor named;
   for_each_list_item(head.header_list("Forwarded"), [&](std::string_view element) {

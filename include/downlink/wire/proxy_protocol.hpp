@@ -13,7 +13,16 @@ namespace downlink::wire {
 
 /// The header of the PROXY protocol (versions 1 and 2) by which a proxy says on whose behalf it connects.
 struct ProxyHeader {
-  enum class State : unsigned char { incomplete, complete, malformed };
+  /// How far it has come.
+  enum class State : unsigned char {
+    /// More bytes are needed.
+    incomplete,
+    /// It is there.
+    complete,
+    /// It is none: the connection is to be closed.
+    malformed,
+  };
+  /// How far it has come.
   State state = State::incomplete;
   /// Bytes of the header; what follows them is the client's.
   std::size_t size = 0;

@@ -63,24 +63,34 @@ class RequestHead {
  public:
   /// One header field (RFC 9110 §5).
   struct Field {
+    /// As it came; compared without regard to case.
     std::string_view name;
+    /// Without the whitespace around it.
     std::string_view value;
   };
 
   /// The header fields in the order in which they came.
   class Fields {
    public:
+    /// Gives each field by value.
     class iterator {
      public:
+      /// What it gives.
       using value_type = Field;
+      /// For the standard's algorithms.
       using difference_type = std::ptrdiff_t;
+      /// Stands nowhere.
       iterator() = default;
+      /// The field that it stands at.
       Field operator*() const noexcept { return head_->field(index_); }
+      /// Goes to the next.
       iterator& operator++() noexcept {
         ++index_;
         return *this;
       }
+      /// Goes to the next; where it stood before.
       iterator operator++(int) noexcept { return {head_, index_++}; }
+      /// Whether both stand at the same place.
       bool operator==(const iterator&) const = default;
 
      private:
@@ -90,9 +100,13 @@ class RequestHead {
       std::size_t index_ = 0;
     };
 
+    /// The first field.
     iterator begin() const noexcept { return {head_, 0}; }
+    /// Behind the last one.
     iterator end() const noexcept { return {head_, size()}; }
+    /// How many there are.
     std::size_t size() const noexcept { return head_->fields_.size(); }
+    /// Whether there are none.
     bool empty() const noexcept { return head_->fields_.empty(); }
 
    private:
@@ -101,6 +115,7 @@ class RequestHead {
     const RequestHead* head_;
   };
 
+  /// An empty head.
   RequestHead() = default;
 
   /// A head without header fields: the method and request target as on the request line (RFC 9112 §3), and the

@@ -19,16 +19,21 @@ namespace downlink {
 
 /// What a request may be at most (WIRE §8). All are in bytes but `max_headers`.
 struct RequestLimits {
-  /// The request target; a longer one is answered with 414.
+  /// The request target; a longer one is answered with 414. By default 8 KiB, the least that every server should take
+  /// (RFC 9112 §3) and what others take at most.
   std::size_t max_target = 8192;
-  /// One header field, its name and value together; a longer one is answered with 431.
+  /// One header field, its name and value together; a longer one is answered with 431. By default 8 KiB: cookies of 4
+  /// KiB and large tokens fit.
   std::size_t max_header = 8192;
   /// The head from the request line to the blank line; a longer one is answered with 431. Trailers and chunk
-  /// extensions together are held to it too.
+  /// extensions together are held to it too. By default 32 KiB: what browsers send, several times, and a bound on what
+  /// a connection that sends nothing else takes.
   std::size_t max_head = 32768;
-  /// The number of header fields; more are answered with 431.
+  /// The number of header fields; more are answered with 431. By default 100, some times what browsers and proxies add
+  /// up to.
   std::size_t max_headers = 100;
-  /// The body without its chunked framing; a longer one is answered with 413.
+  /// The body without its chunked framing; a longer one is answered with 413. By default 1 MiB. In an endpoint
+  /// `EndpointOptions::max_message` takes its place.
   std::size_t max_body = 1 << 20;
 };
 
@@ -115,6 +120,7 @@ inline bool valid_chunk_extensions(std::string_view text) noexcept {
 /// it left belongs to the next feed, the next request or, after an upgrade, the next protocol.
 class RequestParser {
  public:
+  /// How far the request has come.
   enum class State : unsigned char {
     /// The head has not wholly come.
     head,
@@ -128,6 +134,7 @@ class RequestParser {
     failed,
   };
 
+  /// A parser for one connection, before its first request.
   explicit RequestParser(const RequestLimits& limits) : limits_(limits) {}
 
   /// Takes bytes and returns how many; 0 once the request is complete or refused. After `head_complete` it goes to
@@ -139,6 +146,7 @@ class RequestParser {
     return 0;
   }
 
+  /// How far the request has come.
   State state() const noexcept { return state_; }
 
   /// The head, from `head_complete` on; after a refusal the head as far as it was whole, else an empty one.

@@ -37,8 +37,8 @@ inline void append_sse_data(std::string& out, std::string_view payload) {
 
 }  // namespace detail
 
-/// Whether this may be an event's name (WIRE §4): UTF-8 without CR, LF and NUL, not beginning with `downlink.`, not
-/// ending with `;base64`. The empty name and `message` are the default event's.
+/// Whether this may be the name of an event (WIRE §4). Such a one is UTF-8 without CR, LF and NUL, and neither begins
+/// with `downlink.` nor ends with `;base64`. The empty name and `message` are those of the default event.
 inline bool valid_event_name(std::string_view name) noexcept {
   constexpr std::string_view forbidden{"\r\n\0", 3};
   return !name.starts_with("downlink.") && !name.ends_with(";base64") &&

@@ -11,7 +11,20 @@
 namespace downlink::wire {
 
 /// What a frame is (RFC 6455 §5.2).
-enum class Opcode : unsigned char { continuation = 0, text = 1, binary = 2, close = 8, ping = 9, pong = 10 };
+enum class Opcode : unsigned char {
+  /// A fragment that is not the message's first (§5.4).
+  continuation = 0,
+  /// A message of UTF-8, or its first fragment (§5.6).
+  text = 1,
+  /// A message of any bytes, or its first fragment (§5.6).
+  binary = 2,
+  /// The last frame of its sender (§5.5.1).
+  close = 8,
+  /// To be answered by a pong (§5.5.2).
+  ping = 9,
+  /// The answer to a ping, or a sign of life (§5.5.3).
+  pong = 10,
+};
 
 /// Appends the head of a server's frame, unmasked and in the shortest form (RFC 6455 §5.2). `rsv1` marks the first
 /// frame of a compressed message (RFC 7692 §6).

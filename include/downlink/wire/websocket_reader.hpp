@@ -17,6 +17,7 @@ namespace downlink::wire {
 
 /// What a client's frames amount to.
 struct WebSocketEvent {
+  /// What has come.
   enum class Kind : unsigned char {
     /// The input is used up.
     none,
@@ -34,6 +35,7 @@ struct WebSocketEvent {
     error,
   };
 
+  /// What has come.
   Kind kind = Kind::none;
   /// Of a message or part, a ping or a pong; valid until the next call to the reader, or until the input's bytes
   /// change.
@@ -119,6 +121,7 @@ class WebSocketReader {
     return {};
   }
 
+  /// The most bytes that a message may have.
   std::size_t max_message() const noexcept { return max_message_; }
 
   /// Whether a message or a frame has begun and has not ended.
