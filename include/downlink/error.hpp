@@ -1,9 +1,10 @@
 #pragma once
 
-#include <stdexcept>
 #include <string>
 #include <utility>
 #include <variant>
+
+#include <downlink/misuse.hpp>
 
 #ifdef DOWNLINK_BOOST_ASIO
 #include <boost/system/error_code.hpp>
@@ -136,7 +137,7 @@ class Result {
 
  private:
   void require() const {
-    if (!*this) throw std::logic_error("downlink::Result holds no value: " + error().message());
+    if (!*this) detail::throw_logic_error("downlink::Result holds no value: " + error().message());
   }
 
   std::variant<T, error_code> state_;

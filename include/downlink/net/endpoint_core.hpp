@@ -5,7 +5,6 @@
 #include <functional>
 #include <memory>
 #include <random>
-#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
@@ -60,7 +59,7 @@ struct EndpointCore {
         admission(options.max_connections, options.max_connections_per_address, random.load() * 0x9E3779B97F4A7C15) {
     validate(options.cors);
     const auto positive = [](std::chrono::milliseconds wait, const char* name) {
-      if (wait.count() <= 0) throw std::invalid_argument("EndpointOptions: " + std::string(name) + " must be positive");
+      if (wait.count() <= 0) throw_invalid_argument("EndpointOptions: " + std::string(name) + " must be positive");
     };
     positive(options.stream.heartbeat, "stream.heartbeat");
     positive(options.stream.write_timeout, "stream.write_timeout");
@@ -70,11 +69,11 @@ struct EndpointCore {
     positive(options.linger_timeout, "linger_timeout");
     positive(options.inbound_rate.burst, "inbound_rate.burst");
     if (options.max_connections > 0 && options.max_connections_per_address > options.max_connections) {
-      throw std::invalid_argument("EndpointOptions: max_connections_per_address must not exceed max_connections");
+      throw_invalid_argument("EndpointOptions: max_connections_per_address must not exceed max_connections");
     }
     check(options.inbound_rate, options.max_message);
     if (options.default_wait > options.max_wait) options.default_wait = options.max_wait;
-    if (options.max_message == 0) throw std::invalid_argument("EndpointOptions: max_message must be above zero");
+    if (options.max_message == 0) throw_invalid_argument("EndpointOptions: max_message must be above zero");
     options.limits.max_body = options.max_message;
     if (!options.socket.user_timeout) {
       options.socket.user_timeout = std::max(2 * options.stream.heartbeat, options.stream.write_timeout);
@@ -89,7 +88,7 @@ struct EndpointCore {
     };
     constexpr std::size_t frame_head = 14;
     if (!lets_through(1, rate.messages_per_second) || !lets_through(max_message + frame_head, rate.bytes_per_second)) {
-      throw std::invalid_argument(
+      throw_invalid_argument(
           "EndpointOptions: inbound_rate must let one message of max_message bytes and a frame's head through in "
           "burst");
     }
@@ -109,10 +108,7 @@ struct EndpointCore {
   /// What the hook throws is its own affair.
   void log(const LogEntry& entry) const noexcept {
     if (!logs()) return;
-    try {
-      on_log(entry);
-    } catch (...) {
-    }
+    thrown_by([&] { on_log(entry); });
   }
 
   EndpointOptions options;

@@ -23,6 +23,7 @@ class Listening {
   explicit Listening(ServerOptions options);
 
   void start(const std::shared_ptr<EndpointCore>& core);
+  void start(const std::shared_ptr<EndpointCore>& core, error_code& error);
   void stop(const EndpointCore& core);
 
   std::uint16_t port() const;
@@ -46,6 +47,15 @@ DOWNLINK_DECL void Listening::start(const std::shared_ptr<EndpointCore>& core) {
   if (listener_) throw std::logic_error("the server was started already");
   listener_ = std::make_shared<Listener>(core, options_);
   core->shards.front()->dispatch([listener = listener_] { listener->start(); });
+}
+
+DOWNLINK_DECL void Listening::start(const std::shared_ptr<EndpointCore>& core, error_code& error) {
+  error = {};
+  try {
+    start(core);
+  } catch (const system_error& failure) {
+    error = failure.code();
+  }
 }
 
 DOWNLINK_DECL void Listening::stop(const EndpointCore& core) {
@@ -79,6 +89,8 @@ class Server : public Endpoint<Ts...> {
   /// Begins to listen; from here on routes and handlers stay as they are. Throws `system_error` where the address and
   /// port can't be listened at, `std::invalid_argument` where the address is none.
   void start() { listening_.start(this->core()); }
+  /// The same where the address and port can't be listened at is told in `error`, and may be tried again.
+  void start(error_code& error) { listening_.start(this->core(), error); }
 
   /// The port that it listens at; known once it has started.
   std::uint16_t port() const { return listening_.port(); }

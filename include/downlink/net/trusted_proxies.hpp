@@ -4,7 +4,6 @@
 #include <array>
 #include <cstddef>
 #include <optional>
-#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -83,8 +82,8 @@ class TrustedProxies {
     const std::size_t most = text.find(':') == text.npos ? 32 : 128;
     const auto prefix = slash < text.size() ? wire::parse_decimal(text.substr(slash + 1)) : most;
     if (!bytes || !prefix || *prefix > most) {
-      throw std::invalid_argument("EndpointOptions: trusted_proxies: '" + text +
-                                  "' is no address, nor one with the length of a prefix, like 10.0.0.0/8");
+      throw_invalid_argument("EndpointOptions: trusted_proxies: '" + text +
+                             "' is no address, nor one with the length of a prefix, like 10.0.0.0/8");
     }
     return {*bytes, static_cast<std::size_t>(*prefix) + (128 - most)};
   }

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include <downlink/asio.hpp>
+#include <downlink/misuse.hpp>
 #include <downlink/session/shard.hpp>
 #include <downlink/wire/request_head.hpp>
 
@@ -104,13 +105,8 @@ class AsyncHandler {
             shard.dispatch([done, error, result = std::move(result)]() mutable { done(error, std::move(result)); });
           });
     }
-    std::exception_ptr error;
     Result result{};
-    try {
-      result = plain_(std::forward<Arguments>(arguments)...);
-    } catch (...) {
-      error = std::current_exception();
-    }
+    const auto error = thrown_by([&] { result = plain_(std::forward<Arguments>(arguments)...); });
     done(error, std::move(result));
   }
 
@@ -123,12 +119,11 @@ class AsyncHandler {
     return [shared = std::move(shared)](const net::any_io_executor& executor, Arguments... arguments, Done done) {
       std::optional<Returned> awaitable;
       auto kept = std::make_shared<std::tuple<Arguments...>>(std::forward<Arguments>(arguments)...);
-      try {
+      const auto error = thrown_by([&] {
         awaitable.emplace(
             std::apply([&](auto&... each) -> Returned { return (*shared)(std::forward<Arguments>(each)...); }, *kept));
-      } catch (...) {
-        return done(std::current_exception(), Result{});
-      }
+      });
+      if (error) return done(error, Result{});
       net::co_spawn(executor, *std::move(awaitable),
                     [shared, kept, done = std::move(done)](std::exception_ptr failure, auto&&... value) {
                       if constexpr (sizeof...(value) == 0) {

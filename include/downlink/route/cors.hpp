@@ -4,11 +4,11 @@
 #include <chrono>
 #include <cstddef>
 #include <optional>
-#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "downlink/misuse.hpp"
 #include "downlink/wire/ascii.hpp"
 #include "downlink/wire/forwarded.hpp"
 #include "downlink/wire/request_head.hpp"
@@ -89,15 +89,15 @@ inline bool allows_every_origin(const CorsOptions& options) {
 /// Throws `std::invalid_argument` with a sentence where the options contradict each other or an origin is none.
 inline void validate(const CorsOptions& options) {
   if (options.allow_credentials && detail::allows_every_origin(options)) {
-    throw std::invalid_argument(
+    detail::throw_invalid_argument(
         "CorsOptions: allow_credentials and the origin '*' exclude each other: name the origins, or leave credentials "
         "out");
   }
-  if (options.max_age.count() < 0) throw std::invalid_argument("CorsOptions: max_age must not be negative");
+  if (options.max_age.count() < 0) detail::throw_invalid_argument("CorsOptions: max_age must not be negative");
   for (const auto& origin : options.allowed_origins) {
     if (origin == "*" || origin == "null") continue;
     if (origin.find('*') != origin.npos || !detail::normalized_origin(origin)) {
-      throw std::invalid_argument(
+      detail::throw_invalid_argument(
           "CorsOptions: '" + origin +
           "' is not an origin: a scheme, a host and perhaps a port, like 'https://app.example'");
     }

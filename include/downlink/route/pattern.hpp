@@ -3,12 +3,12 @@
 #include <algorithm>
 #include <cstddef>
 #include <optional>
-#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "downlink/misuse.hpp"
 #include "downlink/wire/query.hpp"
 
 namespace downlink {
@@ -131,7 +131,7 @@ class Pattern {
   }
 
   [[noreturn]] void fail(std::string_view what) const {
-    throw std::invalid_argument("the route pattern '" + text_ + "' " + std::string{what});
+    detail::throw_invalid_argument("the route pattern '" + text_ + "' " + std::string{what});
   }
 
   std::string text_;

@@ -2,7 +2,6 @@
 
 #include <functional>
 #include <memory>
-#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
@@ -55,7 +54,7 @@ class Router {
     for (const auto& route : routes_) {
       if (route->pattern.text() == pattern) return *route;
     }
-    throw std::invalid_argument("no route \"" + std::string(pattern) + "\": add it before its inbound handler");
+    throw_invalid_argument("no route \"" + std::string(pattern) + "\": add it before its inbound handler");
   }
 
   struct Found {
@@ -85,7 +84,7 @@ class Router {
            RouteOptions options) {
     for (const auto& route : routes_) {
       if (route->pattern.text() == pattern) {
-        throw std::invalid_argument("the route \"" + std::string(pattern) + "\" was added already");
+        throw_invalid_argument("the route \"" + std::string(pattern) + "\" was added already");
       }
     }
     routes_.push_back(std::make_unique<Route>(Route{Pattern(pattern), std::move(channel), options, {}}));
@@ -95,8 +94,8 @@ class Router {
     const auto open = pattern.find('{');
     const auto close = pattern.find('}');
     if (open == std::string_view::npos || pattern.find('{', open + 1) != std::string_view::npos) {
-      throw std::invalid_argument("a hub's route needs exactly one parameter, such as \"/channels/{name}\", not \"" +
-                                  std::string(pattern) + "\"");
+      throw_invalid_argument("a hub's route needs exactly one parameter, such as \"/channels/{name}\", not \"" +
+                             std::string(pattern) + "\"");
     }
     return std::string(pattern.substr(open + 1, close - open - 1));
   }

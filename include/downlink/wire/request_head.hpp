@@ -6,12 +6,12 @@
 #include <cstdint>
 #include <limits>
 #include <optional>
-#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "downlink/misuse.hpp"
 #include "downlink/wire/ascii.hpp"
 #include "downlink/wire/query.hpp"
 
@@ -248,7 +248,7 @@ class RequestHead {
 
   Part append(std::string_view text) {
     if (text.size() > std::numeric_limits<std::uint32_t>::max() - bytes_.size()) {
-      throw std::length_error("downlink::RequestHead: more than 4 GiB of text");
+      detail::throw_length_error("downlink::RequestHead: more than 4 GiB of text");
     }
     const Part part{static_cast<std::uint32_t>(bytes_.size()), static_cast<std::uint32_t>(text.size())};
     bytes_ += text;
