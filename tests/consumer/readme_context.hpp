@@ -8,6 +8,7 @@
 #include <chrono>
 #include <downlink/downlink.hpp>
 #include <iostream>
+#include <memory>
 #include <string>
 #include <thread>
 #ifdef README_DEFLATE
@@ -23,4 +24,4 @@
 #define README_PARAMETERS                                                                             \
   asio::io_context &io, downlink::Channel channel, downlink::Publisher publisher,                     \
       downlink::Server<downlink::WebSocket, downlink::Sse>&server, const downlink::RequestHead &head, \
-      asio::ip::tcp::socket client, std::string unread
+      asio::ip::tcp::socket client, std::string unread, std::shared_ptr<downlink::Engine> engine
