@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include <downlink/misuse.hpp>
 #include <downlink/net/limits.hpp>
 #include <downlink/net/log.hpp>
 #include <downlink/net/options.hpp>

@@ -10,6 +10,7 @@
 
 #include <downlink/asio.hpp>
 #include <downlink/error.hpp>
+#include <downlink/misuse.hpp>
 #include <downlink/wire/forwarded.hpp>
 
 namespace downlink::detail {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include <downlink/channel/hub.hpp>
+#include <downlink/misuse.hpp>
 #include <downlink/route/authorizer.hpp>
 #include <downlink/route/pattern.hpp>
 #include <downlink/session/peer.hpp>
