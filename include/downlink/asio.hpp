@@ -27,6 +27,7 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/strand.hpp>
+#include <boost/asio/system_executor.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #else
 // Asio 1.22 knows only the coroutines of Clang's past. The targets of CMakeLists.txt define the same, so that sources
@@ -53,6 +54,7 @@
 #include <asio/post.hpp>
 #include <asio/steady_timer.hpp>
 #include <asio/strand.hpp>
+#include <asio/system_executor.hpp>
 #include <asio/use_awaitable.hpp>
 #if !defined(ASIO_HAS_CO_AWAIT)
 #error "downlink needs Asio's coroutines: define ASIO_HAS_CO_AWAIT and ASIO_HAS_STD_COROUTINE for every source"

@@ -192,6 +192,19 @@ TEST_CASE("publishing asynchronously gives a future", "[channel][DESIGN-4]") {
   CHECK_THROWS_AS(refused.get(), system_error);
 }
 
+TEST_CASE("publishing asynchronously calls back a handler without an executor on another thread", "[channel][DESIGN-4]") {
+  Channel channel;
+  std::promise<std::pair<std::thread::id, MessageId>> promise;
+  Publisher(channel).async_publish({.data = "a"}, [&promise](error_code, MessageId id) {
+    promise.set_value({std::this_thread::get_id(), id});
+  });
+  auto called = promise.get_future();
+  REQUIRE(called.wait_for(patience) == std::future_status::ready);
+  const auto [thread, id] = called.get();
+  CHECK(thread != std::this_thread::get_id());
+  CHECK(id == channel.latest());
+}
+
 TEST_CASE("publishing can be awaited in a coroutine", "[channel][DESIGN-4]") {
   Channel channel;
   net::io_context context;

@@ -34,7 +34,7 @@ class Publisher {
             if (bad) return complete(std::move(handler), bad, {});
             // std::function needs a copyable target, completion handlers are only movable. The handler's loop has
             // something to do until the engine answers.
-            auto work = net::make_work_guard(net::get_associated_executor(handler));
+            auto work = net::make_work_guard(executor_of(handler));
             auto shared = std::make_shared<decltype(handler)>(std::move(handler));
             options.engine->async_publish(
                 std::move(taken),
@@ -53,9 +53,15 @@ class Publisher {
  private:
   template <class Handler>
   static void complete(Handler&& handler, error_code error, MessageId id) {
-    auto executor = net::get_associated_executor(handler);
+    const auto executor = executor_of(handler);
     net::post(executor,
               [handler = std::forward<Handler>(handler), error, id]() mutable { std::move(handler)(error, id); });
+  }
+
+  // From Asio 1.38 on, a handler without an executor has one by default to which nothing can be posted.
+  template <class Handler>
+  static auto executor_of(const Handler& handler) {
+    return net::get_associated_executor(handler, net::system_executor{});
   }
 
   std::shared_ptr<detail::ChannelState> state_;
