@@ -33,6 +33,7 @@ want ccache command -v ccache
 if [[ ${1:-} != --quick ]]; then
   want clang-16 command -v clang++-16
   want clang-19 command -v clang++-19
+  want libc++-19-dev test -e /usr/lib/llvm-19/lib/libc++.so
   want libclang-rt-19-dev has_fuzzer
   need 'chromium|chromium-browser' eval 'command -v chromium || command -v chromium-browser || command -v google-chrome'
   need nodejs command -v node
