@@ -95,7 +95,9 @@ TEST_CASE("a hub holds as many channels as its limit allows", "[channel][DESIGN-
   Publisher(f.hub->open("b").value()).publish({});
   f.clock->move(30s);
   CHECK(f.hub->open("d"));
-  CHECK(f.hub->size() == 2);
+  CHECK(f.hub->open("e"));
+  CHECK(f.hub->size() == 3);
+  CHECK(f.hub->open("f").error() == make_error_code(errc::too_many_channels));
 }
 
 TEST_CASE("a full hub does not look at all its channels for each refusal", "[channel][DESIGN-3.5]") {
