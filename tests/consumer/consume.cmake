@@ -3,18 +3,7 @@
 # Configures a consumer project afresh, builds it, runs its program, and checks that installing it installs nothing.
 cmake_minimum_required(VERSION 3.25)
 
-set(arguments "")
-set(past_dashes OFF)
-math(EXPR last "${CMAKE_ARGC} - 1")
-foreach(index RANGE ${last})
-  if(past_dashes)
-    string(REPLACE ";" "\\;" argument "${CMAKE_ARGV${index}}")
-    list(APPEND arguments "${argument}")
-  elseif(CMAKE_ARGV${index} STREQUAL "--")
-    set(past_dashes ON)
-  endif()
-endforeach()
-
+include("${CMAKE_CURRENT_LIST_DIR}/arguments.cmake")
 file(REMOVE_RECURSE "${BINARY}")
 foreach(step IN ITEMS configure build run install)
   if(step STREQUAL "configure")

@@ -7,16 +7,7 @@
 # zlib and OpenSSL hold, and triplets other than that of this machine.
 cmake_minimum_required(VERSION 3.25)
 
-set(arguments "")
-set(past_dashes OFF)
-math(EXPR last "${CMAKE_ARGC} - 1")
-foreach(index RANGE ${last})
-  if(past_dashes)
-    list(APPEND arguments "${CMAKE_ARGV${index}}")
-  elseif(CMAKE_ARGV${index} STREQUAL "--")
-    set(past_dashes ON)
-  endif()
-endforeach()
+include("${CMAKE_CURRENT_LIST_DIR}/../arguments.cmake")
 
 # What a port finds set.
 string(REPLACE "," ";" FEATURES "${FEATURES}")
