@@ -1,9 +1,11 @@
 // What instructions.sh counts under callgrind: the user-space instructions of deliveries and polls. Run by itself it
 // only says how many it made.
 
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
 #include <downlink/downlink.hpp>
 #include <iostream>
-#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -73,11 +75,11 @@ std::uint64_t polls(Fixture& fixture, std::size_t messages, std::size_t rounds) 
 }  // namespace
 
 int main(int argc, char** argv) {
-  const std::string_view kind = argc == 4 ? argv[1] : "";
   if (argc != 4) {
     std::cerr << "usage: benchmark_instructions websocket|sse|polls MESSAGES ROUNDS\n";
     return 2;
   }
+  const std::string_view kind = argv[1];
   const std::size_t messages = std::stoul(argv[2]);
   const std::size_t rounds = std::stoul(argv[3]);
   Fixture fixture;
