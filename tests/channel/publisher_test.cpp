@@ -19,12 +19,15 @@
 
 #include "support/catch.hpp"
 #include "support/loop.hpp"
+#include "support/tracked_executor.hpp"
 
 using namespace std::chrono_literals;
 using namespace downlink;
 using detail::Position;
 using detail::RecordPtr;
 using downlink::testing::patience;
+using downlink::testing::TrackedExecutor;
+using downlink::testing::TrackedLoop;
 
 namespace {
 
@@ -275,6 +278,20 @@ TEST_CASE("an engine's error is the publisher's", "[channel][DESIGN-7]") {
   context.run();
   REQUIRE(outcome);
   CHECK(outcome->error == net::error::make_error_code(net::error::timed_out));
+}
+
+TEST_CASE("once an engine's answer is told, the handler's loop may go", "[channel][DESIGN-3.9]") {
+  const auto engine = std::make_shared<SlowEngine>();
+  const Channel channel({.engine = engine});
+  TrackedLoop loop;
+  bool told = false;
+  Publisher(channel).async_publish(
+      {}, net::bind_executor(TrackedExecutor(loop), [&](error_code, MessageId) { told = true; }));
+  CHECK(loop.work == 1);
+  engine->answer({}, {1, 1});
+  CHECK(told);
+  CHECK(loop.work == 0);
+  CHECK(loop.touched_after == 0);
 }
 
 TEST_CASE("an engine gets no message that may not be published", "[channel][DESIGN-7]") {

@@ -22,9 +22,11 @@
 #include <asio/use_future.hpp>
 #endif
 
+#include "scenario/all_kinds.hpp"
 #include "support/catch.hpp"
 #include "support/poll_answer.hpp"
 #include "support/served.hpp"
+#include "support/tracked_executor.hpp"
 
 using namespace downlink;
 using namespace downlink::testing;
@@ -337,6 +339,28 @@ TEST_CASE("an operation under way keeps its handler's loop running", "[scenario]
   handlers.run_for(5s);
   CHECK(called);
   CHECK(client.read_response().status == 200);
+}
+
+TEST_CASE("once an operation has completed, its handler's loop may go", "[scenario][DESIGN-3.9]") {
+  TrackedLoop loop;
+  Event called;
+  const auto of_loop = [&](auto handler) { return net::bind_executor(TrackedExecutor(loop), std::move(handler)); };
+  {
+    Embedded test;
+    Connection client(test.application.port());
+    SECTION("async_serve") {
+      client.send(request_text("GET", "/c"));
+      tcp::socket socket = test.application.accept();
+      std::string unread;
+      const auto head = Application::read_head(socket, unread);
+      test.endpoint.async_serve(std::move(socket), head, unread,
+                                of_loop([&](error_code, const tcp::socket&, const std::string&) { called.set(); }));
+    }
+    SECTION("async_drain") { test.endpoint.async_drain(1s, of_loop([&] { called.set(); })); }
+    CHECK(called.wait());
+  }
+  CHECK(loop.work == 0);
+  CHECK(loop.touched_after == 0);
 }
 
 TEST_CASE("several contexts share the connections of one server", "[scenario][DESIGN-3.2]") {

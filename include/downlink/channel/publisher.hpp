@@ -5,6 +5,7 @@
 
 #include <downlink/asio.hpp>
 #include <downlink/channel/channel.hpp>
+#include <downlink/completion.hpp>
 
 namespace downlink {
 
@@ -32,16 +33,8 @@ class Publisher {
             auto bad = detail::ChannelState::validate(options, taken);
             if (state->closed()) bad = errc::channel_closed;
             if (bad) return complete(std::move(handler), bad, {});
-            // std::function needs a copyable target, completion handlers are only movable. The handler's loop has
-            // something to do until the engine answers.
-            auto work = net::make_work_guard(executor_of(handler));
-            auto shared = std::make_shared<decltype(handler)>(std::move(handler));
-            options.engine->async_publish(
-                std::move(taken),
-                [shared, work = std::make_shared<decltype(work)>(std::move(work))](error_code error, MessageId id) {
-                  complete(std::move(*shared), error, id);
-                  work->reset();
-                });
+            const auto executor = executor_of(handler);
+            options.engine->async_publish(std::move(taken), detail::Completion(std::move(handler), executor));
             return;
           }
           const auto published = state->append(std::move(taken));

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include <downlink/completion.hpp>
 #include <downlink/net/connection.hpp>
 #include <downlink/net/stats.hpp>
 #include <downlink/transport/polling.hpp>
@@ -92,17 +93,8 @@ class EndpointBase {
     return net::async_initiate<CompletionToken, void(error_code, Socket, std::string)>(
         [this](auto handler, Socket given, std::string bytes) {
           const auto executor = given.get_executor();
-          // The loop that waits for the completion has something to do until then.
-          auto work = std::make_shared<decltype(net::make_work_guard(net::get_associated_executor(handler, executor)))>(
-              net::get_associated_executor(handler, executor));
-          // std::function needs a copyable target, completion handlers are only movable.
-          auto shared = std::make_shared<decltype(handler)>(std::move(handler));
-          auto complete = [shared, executor, work](error_code error, Socket back, std::string rest) {
-            const auto at = net::get_associated_executor(*shared, executor);
-            net::post(at, [shared, error, back = std::move(back), rest = std::move(rest)]() mutable {
-              std::move (*shared)(error, std::move(back), std::move(rest));
-            });
-          };
+          const auto handler_executor = net::get_associated_executor(handler, executor);
+          const detail::Completion complete(std::move(handler), handler_executor);
           error_code error;
           const auto protocol = given.local_endpoint(error).protocol();
           auto native = take_native(given, error);
@@ -149,10 +141,8 @@ class EndpointBase {
   auto async_drain(std::chrono::milliseconds time, CompletionToken&& token) {
     return net::async_initiate<CompletionToken, void()>(
         [this, time](auto handler) {
-          auto shared = std::make_shared<decltype(handler)>(std::move(handler));
-          const auto executor = net::get_associated_executor(*shared, core_->shards.front()->executor());
-          auto work = std::make_shared<decltype(net::make_work_guard(executor))>(executor);
-          drain(time, [shared, executor, work] { net::post(executor, [shared] { std::move (*shared)(); }); });
+          const auto executor = net::get_associated_executor(handler, core_->shards.front()->executor());
+          drain(time, detail::Completion(std::move(handler), executor));
         },
         token);
   }
