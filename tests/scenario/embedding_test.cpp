@@ -356,7 +356,9 @@ TEST_CASE("once an operation has completed, its handler's loop may go", "[scenar
       test.endpoint.async_serve(std::move(socket), head, unread,
                                 of_loop([&](error_code, const tcp::socket&, const std::string&) { called.set(); }));
     }
-    SECTION("async_drain") { test.endpoint.async_drain(1s, of_loop([&] { called.set(); })); }
+    SECTION("async_drain") {
+      test.endpoint.async_drain(1s, of_loop([&] { called.set(); }));
+    }
     CHECK(called.wait());
   }
   CHECK(loop.work == 0);
