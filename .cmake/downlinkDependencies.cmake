@@ -1,6 +1,6 @@
 # Finds what downlink needs and defines the imported targets downlink::asio and downlink::llhttp, downlink::boost_asio
-# where Boost is found, downlink::deflate where zlib is, and downlink::tls where OpenSSL is. CMakeLists.txt and the
-# installed package both include this file.
+# where Boost is found, downlink::deflate where zlib is, downlink::tls where OpenSSL is, and downlink::io_uring where
+# liburing is. CMakeLists.txt and the installed package both include this file.
 #
 # Each dependency is looked for in this order: a target that the project already has; a config package; the
 # system's files; a pinned release (DOWNLINK_FETCH_DEPENDENCIES). What is missing after that ends up as a sentence
@@ -11,6 +11,7 @@ set(downlink_asio_minimum 1.22)
 set(downlink_llhttp_minimum 8.1)
 set(downlink_openssl_minimum 3.0)
 set(downlink_boost_minimum 1.78)  # the first whose Asio is 1.22
+set(downlink_liburing_minimum 2.2)
 
 # The version that a dependency's headers in `directory` state, or "".
 function(downlink_header_version result dependency directory)
@@ -355,6 +356,36 @@ if(NOT TARGET downlink::tls AND (DOWNLINK_TLS STREQUAL "AUTO" OR DOWNLINK_TLS))
     list(APPEND downlink_missing "DOWNLINK_TLS is on, and no OpenSSL ${downlink_openssl_minimum} or newer was found: \
 install it (libssl-dev on Debian and Ubuntu, openssl in vcpkg and Conan), define the target OpenSSL::SSL before \
 downlink is added, or leave the option at AUTO.")
+  endif()
+endif()
+
+# --- liburing, optional -------------------------------------------------------------------------------------------
+
+# downlink::io_uring is what <downlink/io_uring.hpp> needs beside downlink::downlink or downlink::downlink_boost.
+if(NOT DEFINED DOWNLINK_IO_URING)
+  set(DOWNLINK_IO_URING AUTO)
+endif()
+if(NOT TARGET downlink::io_uring AND (DOWNLINK_IO_URING STREQUAL "AUTO" OR DOWNLINK_IO_URING))
+  downlink_find_package(liburing CONFIG QUIET)  # of Conan
+  if(TARGET liburing::liburing)
+    downlink_define_dependency(io_uring LINK liburing::liburing)
+  else()
+    find_path(DOWNLINK_LIBURING_INCLUDE_DIR liburing/io_uring.h DOC "The directory that holds liburing.h")
+    find_library(DOWNLINK_LIBURING_LIBRARY uring DOC "The liburing library")
+    mark_as_advanced(DOWNLINK_LIBURING_INCLUDE_DIR DOWNLINK_LIBURING_LIBRARY)
+    set(_downlink_found "")
+    if(DOWNLINK_LIBURING_INCLUDE_DIR AND DOWNLINK_LIBURING_LIBRARY)
+      # Older ones do not tell their version; they do not know of this flag either.
+      file(STRINGS "${DOWNLINK_LIBURING_INCLUDE_DIR}/liburing/io_uring.h" _downlink_found
+        REGEX "define IORING_SETUP_COOP_TASKRUN")
+    endif()
+    if(_downlink_found)
+      downlink_define_dependency(io_uring
+        INCLUDE "${DOWNLINK_LIBURING_INCLUDE_DIR}" LINK "${DOWNLINK_LIBURING_LIBRARY}")
+    elseif(NOT DOWNLINK_IO_URING STREQUAL "AUTO")
+      list(APPEND downlink_missing "DOWNLINK_IO_URING is on, and no liburing ${downlink_liburing_minimum} or newer was \
+found: install it (liburing-dev on Debian and Ubuntu, liburing in vcpkg and Conan), or leave the option at AUTO.")
+    endif()
   endif()
 endif()
 

@@ -25,6 +25,7 @@ need 'libboost1.81-dev|libboost1.83-dev|libboost-dev' has_boost
 need libssl-dev has_header openssl/ssl.h
 need openssl command -v openssl
 need curl command -v curl
+want liburing-dev has_header liburing.h
 want git command -v git
 need pkg-config command -v pkg-config
 want python3 command -v python3

@@ -71,7 +71,7 @@ def percentile(name, command):
     return measure
 
 
-LIMITS = ["limit A", "limit B", "downlink"]
+LIMITS = ["limit A", "limit B", "downlink", "downlink io_uring"]
 CPU, HANDSHAKE, LATENCY = "ns of CPU a delivery", "ns of CPU a handshake", "µs"
 
 
@@ -82,7 +82,7 @@ def case(name, measure, reference, bar, unit=CPU, servers=None):
 def windows(transport, bar):
     """One message at a time for all servers, and windows for those that send a window at once."""
     def in_flight(what, command):
-        return case(f"{transport}, {what}", cpu_per_delivery(command), "limit B", 1.25, servers=["limit B", "downlink"])
+        return case(f"{transport}, {what}", cpu_per_delivery(command), "limit B", 1.25, servers=["limit B", "downlink", "downlink io_uring"])
     return [
         case(f"{transport}, one message at a time", cpu_per_delivery("burst 40 1 128"), "limit A", bar),
         in_flight("64 messages in flight", "burst 256 64 128"),

@@ -1,17 +1,21 @@
 // downlink as the suite measures it: all four transports, an authorizer, and the publisher in the server's own loop.
 // Prints its port and its control port, which understands `timer` and `stats` beside what control.hpp says.
-//   downlink [SHARDS [CHANNELS]]
+//   downlink [SHARDS [CHANNELS [io_uring]]]
 
 #include <chrono>
 #include <cstdlib>
 #include <iostream>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <utility>
 #include <vector>
 
 #include <downlink/downlink.hpp>
+#ifdef SUITE_IO_URING
+#include <downlink/io_uring.hpp>
+#endif
 
 #include "../crowd.hpp"
 #include "../figures.hpp"
@@ -143,6 +147,17 @@ int main(int argc, char** argv) {
   server.authorize([](const RequestHead& request) {
     return request.header("Authorization") == authorization ? allow() : unauthorized();
   });
+  if (argc > 3 && std::string_view(argv[3]) == "io_uring") {
+#ifdef SUITE_IO_URING
+    const auto refused = enable_io_uring(server);
+#else
+    const auto refused = std::make_error_code(std::errc::function_not_supported);
+#endif
+    if (refused) {
+      std::cerr << "io_uring can't be used: " << refused.message() << '\n';
+      return 1;
+    }
+  }
   server.start();
   Control control(*loops.front(), channels);
   std::cout << server.port() << ' ' << control.port() << std::endl;

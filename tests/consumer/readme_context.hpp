@@ -14,6 +14,9 @@
 #ifdef README_DEFLATE
 #include <downlink/deflate.hpp>
 #endif
+#ifdef README_IO_URING
+#include <downlink/io_uring.hpp>
+#endif
 #ifdef README_TLS
 #include <downlink/tls.hpp>
 #endif

@@ -11,9 +11,10 @@ vcpkg_from_github(
 
 vcpkg_check_features(OUT_FEATURE_OPTIONS FEATURE_OPTIONS
     FEATURES
-        boost   DOWNLINK_BOOST
-        deflate DOWNLINK_DEFLATE
-        tls     DOWNLINK_TLS
+        boost    DOWNLINK_BOOST
+        deflate  DOWNLINK_DEFLATE
+        io-uring DOWNLINK_IO_URING
+        tls      DOWNLINK_TLS
 )
 
 vcpkg_cmake_configure(

@@ -331,7 +331,7 @@ class Connection : public Carrier, public ShardMember {
   // Reading a channel (connection_reading.hpp).
   void read_channel();
   void poll(const TransportOps& transport);
-  void answer_held(FormFeed::Sendable& sendable, bool gap);
+  void answer_held(Sendable& sendable, bool gap);
   void answer_poll(const Range& range, bool gap, std::string* answer = nullptr);
   void open_stream(const TransportOps& transport);
   void open_websocket(const TransportOps& transport);
@@ -417,6 +417,10 @@ class ConnectionOver final : public Connection {
 
  protected:
   IoResult try_write(std::span<const net::const_buffer> buffers) override { return stream_.try_write(buffers); }
+  int socket_to_send() const override {
+    if constexpr (requires { stream_.socket_to_send(); }) return stream_.socket_to_send();
+    return -1;
+  }
   std::size_t committed() const override { return stream_.committed(); }
   IoResult read_some(net::mutable_buffer buffer) override { return stream_.try_read(buffer); }
   void await(Readable handler) override { stream_.async_ready(Ready::read, std::move(handler)); }

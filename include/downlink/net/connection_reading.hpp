@@ -48,7 +48,7 @@ DOWNLINK_DECL void Connection::poll(const TransportOps& transport) {
   if (wait.count() > 0 && http.head.method() == "GET" && !core_->draining.load()) {
     state_ = State::held;
     subscriber_came();
-    const auto answer = [](void* self, FormFeed::Sendable& sendable, bool gap) {
+    const auto answer = [](void* self, Sendable& sendable, bool gap) {
       static_cast<Connection*>(self)->answer_held(sendable, gap);
     };
     http.held.emplace(this, answer, shard());
@@ -68,7 +68,7 @@ DOWNLINK_DECL void Connection::poll(const TransportOps& transport) {
 }
 
 // Whoever waited at the same place is answered with the same bytes, but for what its own request asks for.
-DOWNLINK_DECL void Connection::answer_held(FormFeed::Sendable& sendable, bool gap) {
+DOWNLINK_DECL void Connection::answer_held(Sendable& sendable, bool gap) {
   auto& http = *http_;
   const bool usual = !gap && sendable.range.messages > 0 && sendable.range.bytes <= most_joined && !http.close_after &&
                      !core_->draining.load(std::memory_order_relaxed) && http.head.minor_version() > 0 &&

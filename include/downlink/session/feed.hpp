@@ -14,11 +14,16 @@
 #include <downlink/session/list.hpp>
 #include <downlink/session/timer_wheel.hpp>
 
+namespace downlink {
+struct IoResult;
+}
+
 namespace downlink::detail {
 
 class Feed;
 class FormFeed;
 class Entry;
+struct Sendable;
 
 /// Whoever stands behind a cursor, and has a deadline: a heartbeat, or the end of a wait. The calls come on the shard
 /// and may do anything, its own destruction included.
@@ -28,6 +33,13 @@ class Subscriber : public Deadline {
   virtual void advance(Entry& entry) = 0;
   /// The entry, which waits for its peer to take bytes, has come to lag past the channel's bound.
   virtual void lagging(Entry& entry) = 0;
+
+  /// The descriptor of the socket to which what follows the entry is sent, where somebody else may do it together with
+  /// the same for others; else -1, and `advance` does it.
+  virtual int socket_to_send() const { return -1; }
+  /// What that came to. Calls nobody of the application's; false where the peer is gone, and `lost` is to follow.
+  virtual bool sent(Entry&, const Sendable&, const IoResult&) { return true; }
+  virtual void lost(Entry&) {}
 
  protected:
   ~Subscriber() = default;
@@ -69,6 +81,17 @@ class FeedHost {
   ~FeedHost() = default;
 };
 
+/// A range with the buffers that send it.
+struct Sendable {
+  Range range;
+  std::span<const net::const_buffer> buffers;
+  /// Whether sending it brings its receiver up to date, with nothing else to do.
+  bool plain = false;
+  /// What polls that wait for it are answered, once one has been: mostly the same bytes for all. `date` is when.
+  std::string answer = {};
+  std::string date = {};
+};
+
 /// The subscribers of one channel on one shard that share a wire form. Whoever stands at the same place is sent the
 /// same range, which is read from the log once.
 class FormFeed {
@@ -78,16 +101,6 @@ class FormFeed {
   Feed& owner() const { return owner_; }
   Form form() const { return form_; }
 
-  /// A range with the buffers that send it.
-  struct Sendable {
-    Range range;
-    std::span<const net::const_buffer> buffers;
-    /// Whether sending it brings its receiver up to date, with nothing else to do.
-    bool plain = false;
-    /// What polls that wait for it are answered, once one has been: mostly the same bytes for all. `date` is when.
-    std::string answer = {};
-    std::string date = {};
-  };
   /// What follows `next`, as of the last wake-up or later; valid until the next call.
   Sendable& range(Position next) {
     if (memo_from_ != next) read(next);
@@ -104,6 +117,12 @@ class FormFeed {
 
  private:
   friend class Feed;
+  friend class BatchedFanOut;
+
+  bool has_work() const { return !todo_.empty() || !checking_.empty(); }
+
+  // Looking is a sixteenth of visiting.
+  inline void look_at_lag(std::size_t visits);
 
   // With every wake-up, so that nobody is sent less than what was published before it.
   void forget_range() { memo_from_ = nowhere; }
@@ -163,7 +182,7 @@ class Feed final : public ListNode, public Waker {
       form->forget_range();
       form->todo_.take_all(form->idle_);
       if (check) form->checking_.take_all(form->stalled_);
-      work = work || !form->todo_.empty() || !form->checking_.empty();
+      work = work || form->has_work();
     }
     return work;
   }
@@ -172,17 +191,13 @@ class Feed final : public ListNode, public Waker {
   bool advance(std::size_t count) {
     for (auto* place = forms_.get(); place; place = place->next_.get()) {
       FormFeed& form = *place;
-      for (std::size_t looks = count * 16; looks > 0 && !form.checking_.empty(); --looks) {
-        Entry& entry = form.checking_.front();
-        form.stalled_.push_back(entry);
-        if (entry.past_lag()) entry.subscriber->lagging(entry);
-      }
+      form.look_at_lag(count);
       for (; count > 0 && !form.todo_.empty(); --count) {
         Entry& entry = form.todo_.front();
         form.idle_.push_back(entry);
         entry.subscriber->advance(entry);
       }
-      if (!form.todo_.empty() || !form.checking_.empty()) return true;
+      if (form.has_work()) return true;
     }
     return false;
   }
@@ -195,6 +210,7 @@ class Feed final : public ListNode, public Waker {
 
  private:
   friend class Entry;
+  friend class BatchedFanOut;
 
   // Takes over how the channel stands; true when the lag of stalled subscribers is to be looked at.
   bool look() {
@@ -220,6 +236,14 @@ inline void FormFeed::read(Position next) {
   memo_.buffers = std::span(buffers_).first(count);
   memo_.plain = !memo_.range.lost && count > 0 && !memo_.range.more && !owner_.closed();
   memo_from_ = next;
+}
+
+inline void FormFeed::look_at_lag(std::size_t visits) {
+  for (std::size_t looks = visits * 16; looks > 0 && !checking_.empty(); --looks) {
+    Entry& entry = checking_.front();
+    stalled_.push_back(entry);
+    if (entry.past_lag()) entry.subscriber->lagging(entry);
+  }
 }
 
 inline void FormFeed::again(Entry& entry) {

@@ -13,7 +13,7 @@ namespace downlink::detail {
 class HeldPoll final : public Subscriber {
  public:
   /// There is an answer: messages, a gap, or nothing because the wait is over. The poll is done and may be destroyed.
-  using Answer = void (*)(void* owner, FormFeed::Sendable& sendable, bool gap);
+  using Answer = void (*)(void* owner, Sendable& sendable, bool gap);
 
   HeldPoll(void* owner, Answer call, Shard& shard) : owner_(owner), answer_(call), shard_(shard), entry_(*this) {}
 
@@ -58,7 +58,7 @@ class HeldPoll final : public Subscriber {
   void expired() override { answer(); }
 
  private:
-  void give(FormFeed::Sendable& sendable) {
+  void give(Sendable& sendable) {
     answered_ = true;
     unlink();
     entry_.leave();

@@ -18,6 +18,7 @@
 #include <downlink/asio.hpp>
 #include <downlink/channel/channel_state.hpp>
 #include <downlink/session/counters.hpp>
+#include <downlink/session/fan_out.hpp>
 #include <downlink/session/feed.hpp>
 #include <downlink/session/timer_wheel.hpp>
 #include <downlink/wire/response.hpp>
@@ -163,6 +164,9 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
 
   /// What happens on it: changed on the shard, read by anybody.
   Counters& counters() { return counters_; }
+
+  /// How rounds send from now on, in place of one call for each subscriber. On the shard, or before anything runs it.
+  void fan_out_with(std::unique_ptr<FanOut> fan_out) { fan_out_ = std::move(fan_out); }
 
   /// One buffer that every session of the shard reads into.
   net::mutable_buffer read_buffer() { return net::buffer(read_buffer_); }
@@ -329,14 +333,9 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
     const TimePoint end = now_ + slice;
     std::size_t budget = sends_at_once;
     while (!active_.empty() && budget > 0) {
-      const std::size_t part = std::min(budget, sends_between_clocks);
       Feed& feed = active_.front();
-      budget -= part;
-      const bool more = feed.advance(part);
-      if (stopped_) {
-        feeds_.clear();  // shut down from a callback: the feed was in use until here
-        break;
-      }
+      const bool more = visit(feed, budget);
+      if (stopped_) break;
       if (more) {
         active_.push_back(feed);
       } else if (feed.unused()) {
@@ -346,8 +345,18 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
       }
       if (update_now() >= end) break;
     }
+    if (fan_out_) fan_out_->finish();
+    if (stopped_) feeds_.clear();  // shut down from a callback: they were in use until here
     in_turn_ = false;
     if (!active_.empty()) schedule();
+  }
+
+  // True when some of the feed's subscribers are left.
+  bool visit(Feed& feed, std::size_t& budget) {
+    if (fan_out_) return fan_out_->advance(feed, budget);
+    const std::size_t part = std::min(budget, sends_between_clocks);
+    budget -= part;
+    return feed.advance(part);
   }
 
   void take_ready() {
@@ -436,7 +445,8 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
   std::atomic<Feed*> ready_{nullptr};
   List<Feed> active_;
   List<Feed> idle_feeds_;
-  List<Hold> holds_;  // in the order in which they began
+  std::unique_ptr<FanOut> fan_out_;  // where not every subscriber is sent to by a call of its own
+  List<Hold> holds_;                 // in the order in which they began
   std::unordered_map<ChannelState*, std::unique_ptr<Feed>> feeds_;
 
   TimerWheel wheel_;

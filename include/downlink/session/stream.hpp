@@ -145,6 +145,9 @@ class SocketStream {
     return write_several(buffers);
   }
 
+  /// The descriptor, to which a round's sends may be made together; see `enable_io_uring`. A stream need not have it.
+  int socket_to_send() const { return const_cast<Socket&>(socket_).native_handle(); }
+
   /// Reads as soon as there is something: completes with `void(error_code, std::size_t)`. A stream need not have it.
   template <class Handler>
   void async_read(net::mutable_buffer buffer, Handler&& handler) {

@@ -44,6 +44,8 @@ class Carrier : public PeerState::Link {
   virtual const StreamOptions& stream_options() const = 0;
 
   virtual IoResult try_write(std::span<const net::const_buffer> buffers) = 0;
+  /// The descriptor of a socket that somebody else may send to with `try_write`'s effect, or -1.
+  virtual int socket_to_send() const { return -1; }
   /// How many of the bytes last offered, behind those that were written, are to be finished before any others.
   virtual std::size_t committed() const { return 0; }
   /// Calls `writable` of the session once the peer takes bytes again.
@@ -158,6 +160,21 @@ class StreamSession : public Subscriber {
     fall_behind();
   }
 
+  int socket_to_send() const final { return blocked_ ? -1 : carrier_.socket_to_send(); }
+
+  bool sent(Entry& entry, const Sendable& sendable, const IoResult& written) final {
+    if (written.state == IoResult::State::moved && written.bytes == sendable.range.bytes) {
+      sent_all(entry, sendable.range);
+    } else if (written.state != IoResult::State::moved && written.state != IoResult::State::would_block) {
+      return false;
+    } else {
+      sent_less(sendable.range, written);
+    }
+    return true;
+  }
+
+  void lost(Entry&) final { broken(EndReason::peer_left); }
+
   void expired() override {
     const TimePoint now = shard().update_now();
     // This comes at least once in a heartbeat: a peer that can't be reached is gone within three.
@@ -246,17 +263,21 @@ class StreamSession : public Subscriber {
   }
 
   // All of a delivery, mostly. False when the peer did not take everything, or is gone.
-  [[gnu::always_inline]] bool send(Entry& entry, const FormFeed::Sendable& sendable) {
+  [[gnu::always_inline]] bool send(Entry& entry, const Sendable& sendable) {
     const Range& range = sendable.range;
     const IoResult written = carrier_.try_write(sendable.buffers);
     if (written.state != IoResult::State::moved || written.bytes != range.bytes) return sent_less(range, written);
+    sent_all(entry, range);
+    return true;
+  }
+
+  [[gnu::always_inline]] void sent_all(Entry& entry, const Range& range) {
     Shard& shard = carrier_.shard();
     last_sent_ = shard.now();
-    shard.counters().bytes_sent.add(written.bytes);
+    shard.counters().bytes_sent.add(range.bytes);
     shard.counters().messages_sent.add(range.messages);
     last_begun_ = range.last;
     entry.next = range.next;
-    return true;
   }
 
   [[gnu::cold]] bool sent_less(const Range& range, const IoResult& written) {
@@ -273,7 +294,7 @@ class StreamSession : public Subscriber {
   }
 
   // Nothing to send, more to send than at once, or the channel's end.
-  void advance_at_border(Entry& entry, const FormFeed::Sendable& sendable) {
+  void advance_at_border(Entry& entry, const Sendable& sendable) {
     const Range& range = sendable.range;
     if (range.lost) return fall_behind();
     if (sendable.buffers.empty()) {

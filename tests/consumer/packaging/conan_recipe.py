@@ -4,7 +4,7 @@ Runs the Conan recipe of .packaging/ in the order in which Conan calls its metho
 find_package reads into <folder>/generators. Conan itself is not used: what the recipe imports of it are stand-ins below
 that do what Conan documents, for this recipe, on this machine, with the checkout in place of the release's archive and
 the packages in <prefix> in place of those required. What they can't show is Conan's own resolving of versions, and
-what the recipes of Asio, llhttp, zlib and OpenSSL hold.
+what the recipes of Asio, llhttp, zlib, OpenSSL and liburing hold.
 """
 
 import fnmatch
@@ -21,7 +21,7 @@ RECIPE = os.path.join(SOURCE, ".packaging", "conan", "downlink")
 # The CMake package and target of each component that the recipe may name.
 PACKAGES = {"asio::asio": ("asio", "asio::asio"), "llhttp::llhttp": ("llhttp", "llhttp::llhttp"),
             "zlib::zlib": ("ZLIB", "ZLIB::ZLIB"), "openssl::ssl": ("OpenSSL", "OpenSSL::SSL"),
-            "boost::headers": ("Boost", "Boost::headers")}
+            "boost::headers": ("Boost", "Boost::headers"), "liburing::liburing": ("liburing", "liburing::liburing")}
 
 
 class Info:
@@ -41,6 +41,11 @@ class Info:
 class Components(dict):
     def __missing__(self, name):
         return self.setdefault(name, Info())
+
+
+class Options(types.SimpleNamespace):
+    def get_safe(self, name):
+        return getattr(self, name, None)
 
 
 class ConanFile:
@@ -149,7 +154,7 @@ def load():
     chosen = dict(kind.default_options)
     chosen.update((option, True) for option in OPTIONS.split(",") if option)
     assert set(chosen) == set(kind.options), "an option is unknown or has no default"
-    conanfile.options = types.SimpleNamespace(**chosen)
+    conanfile.options = Options(**chosen)
     conanfile.settings = types.SimpleNamespace(os="Linux", arch="x86_64", compiler="gcc", build_type="Release")
     conanfile.required, conanfile.tools, conanfile.has_dependencies = [], [], False
     conanfile.info = types.SimpleNamespace(clear=lambda: None)
@@ -208,6 +213,7 @@ def main():
     shutil.rmtree(FOLDER, ignore_errors=True)
     conanfile = load()
     assert conanfile.package_type == "header-library" and "header-only" in conanfile.topics
+    conanfile.config_options()
     conanfile.layout()
     conanfile.requirements()
     conanfile.build_requirements()

@@ -87,7 +87,7 @@ foreach(feature IN LISTS features)
   string(JSON value GET "${manifest}" features "${feature}" description)
   dependencies(needed features "${feature}" dependencies)
 endforeach()
-expect("vcpkg.json: features" "${features}" "boost;deflate;tls")
+expect("vcpkg.json: features" "${features}" "boost;deflate;io-uring;tls")
 
 file(READ "${port}/portfile.cmake" portfile)
 string(REGEX MATCH "REPO ([^ \n]+)" repository "${portfile}")

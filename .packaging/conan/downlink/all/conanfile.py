@@ -18,11 +18,13 @@ class DownlinkConan(ConanFile):
     settings = "os", "arch", "compiler", "build_type"
     options = {
         "with_boost": [True, False],
+        "with_liburing": [True, False],
         "with_openssl": [True, False],
         "with_zlib": [True, False],
     }
     default_options = {
         "with_boost": False,
+        "with_liburing": False,
         "with_openssl": False,
         "with_zlib": False,
     }
@@ -35,6 +37,10 @@ class DownlinkConan(ConanFile):
     def _client_module(self):
         return os.path.join(self._cmake_folder, "client.cmake")
 
+    def config_options(self):
+        if self.settings.os != "Linux":
+            del self.options.with_liburing
+
     def layout(self):
         cmake_layout(self, src_folder="src")
 
@@ -43,6 +49,8 @@ class DownlinkConan(ConanFile):
         self.requires("llhttp/9.3.0")
         if self.options.with_boost:
             self.requires("boost/1.83.0")
+        if self.options.get_safe("with_liburing"):
+            self.requires("liburing/[>=2.2 <3]")
         if self.options.with_openssl:
             self.requires("openssl/[>=3 <4]")
         if self.options.with_zlib:
@@ -69,6 +77,7 @@ class DownlinkConan(ConanFile):
         toolchain.cache_variables["DOWNLINK_INSTALL"] = True
         toolchain.cache_variables["DOWNLINK_BOOST"] = bool(self.options.with_boost)
         toolchain.cache_variables["DOWNLINK_DEFLATE"] = bool(self.options.with_zlib)
+        toolchain.cache_variables["DOWNLINK_IO_URING"] = bool(self.options.get_safe("with_liburing"))
         toolchain.cache_variables["DOWNLINK_TLS"] = bool(self.options.with_openssl)
         toolchain.generate()
         CMakeDeps(self).generate()
@@ -127,5 +136,7 @@ class DownlinkConan(ConanFile):
             self._add_library("downlink_boost", "boost::headers").defines = ["DOWNLINK_BOOST_ASIO"]
         if self.options.with_zlib:
             self._add_dependency("deflate", "zlib::zlib")
+        if self.options.get_safe("with_liburing"):
+            self._add_dependency("io_uring", "liburing::liburing")
         if self.options.with_openssl:
             self._add_dependency("tls", "openssl::ssl")
