@@ -1,17 +1,10 @@
 """The comparisons. A figure is one burst's; servers take turns burst by burst, in another order each round."""
 
 import random
-import statistics
 import sys
 
+from figures import quartiles
 from processes import SERVER_CORE, SPOKEN, Field, Load, Server
-
-
-def quartiles(values):
-    if len(values) < 2:
-        return {"q1": values[0], "median": values[0], "q3": values[0]}
-    q1, median, q3 = statistics.quantiles(values, n=4, method="inclusive")
-    return {"q1": q1, "median": median, "q3": q3}
 
 
 def by_turns(loads, rounds, measure):
@@ -82,7 +75,8 @@ def case(name, measure, reference, bar, unit=CPU, servers=None):
 def windows(transport, bar):
     """One message at a time for all servers, and windows for those that send a window at once."""
     def in_flight(what, command):
-        return case(f"{transport}, {what}", cpu_per_delivery(command), "limit B", 1.25, servers=["limit B", "downlink", "downlink io_uring"])
+        return case(f"{transport}, {what}", cpu_per_delivery(command), "limit B", 1.25,
+                    servers=["limit B", "downlink", "downlink io_uring"])
     return [
         case(f"{transport}, one message at a time", cpu_per_delivery("burst 40 1 128"), "limit A", bar),
         in_flight("64 messages in flight", "burst 256 64 128"),

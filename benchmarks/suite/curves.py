@@ -3,7 +3,8 @@
 import pathlib
 import re
 
-from cases import by_turns, note, quartiles
+from cases import by_turns, note
+from figures import quartiles
 from processes import Field
 
 BOTH = ["limit A", "downlink"]

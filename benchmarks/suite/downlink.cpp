@@ -1,6 +1,7 @@
 // downlink as the suite measures it: all four transports, an authorizer, and the publisher in the server's own loop.
 // Prints its port and its control port, which understands `timer` and `stats` beside what control.hpp says.
-//   downlink [SHARDS [CHANNELS [io_uring]]]
+//   downlink [SHARDS [CHANNELS]]
+// The same with SUITE_IO_URING sends by it; `check` as the only argument is answered by whether that can be done.
 
 #include <chrono>
 #include <cstdlib>
@@ -131,7 +132,8 @@ class Control {
 int main(int argc, char** argv) {
   using namespace downlink;
   raise_file_limit();
-  const int shards = argc > 1 ? std::atoi(argv[1]) : 1;
+  const bool only_checks = argc == 2 && std::string_view(argv[1]) == "check";
+  const int shards = only_checks ? 1 : argc > 1 ? std::atoi(argv[1]) : 1;
   const int channel_count = argc > 2 ? std::atoi(argv[2]) : 1;
 
   std::vector<std::unique_ptr<net::io_context>> loops;
@@ -147,17 +149,13 @@ int main(int argc, char** argv) {
   server.authorize([](const RequestHead& request) {
     return request.header("Authorization") == authorization ? allow() : unauthorized();
   });
-  if (argc > 3 && std::string_view(argv[3]) == "io_uring") {
 #ifdef SUITE_IO_URING
-    const auto refused = enable_io_uring(server);
-#else
-    const auto refused = std::make_error_code(std::errc::function_not_supported);
-#endif
-    if (refused) {
-      std::cerr << "io_uring can't be used: " << refused.message() << '\n';
-      return 1;
-    }
+  if (const auto refused = enable_io_uring(server)) {
+    std::cerr << "io_uring can't be used: " << refused.message() << '\n';
+    return 1;
   }
+#endif
+  if (only_checks) return 0;
   server.start();
   Control control(*loops.front(), channels);
   std::cout << server.port() << ' ' << control.port() << std::endl;

@@ -143,7 +143,7 @@ SERVERS = {
     "limit A": ["{programs}/suite_limit", "A", "{channels}"],
     "limit B": ["{programs}/suite_limit", "B", "{channels}"],
     "downlink": ["{programs}/suite_downlink", "1", "{channels}"],
-    "downlink io_uring": ["{programs}/suite_downlink", "1", "{channels}", "io_uring"],
+    "downlink io_uring": ["{programs}/suite_downlink_io_uring", "1", "{channels}"],
     "downlink, 2 shards": ["{programs}/suite_downlink", "2", "{channels}"],
     "Asio": ["{programs}/suite_asio"],
     "Boost.Beast": ["{programs}/suite_beast"],

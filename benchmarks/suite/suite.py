@@ -23,6 +23,8 @@ def available(programs):
             return False
         if kind == "Node ws" and subprocess.run(["node", "-e", "require('ws')"], capture_output=True).returncode != 0:
             return False
+        if kind == "downlink io_uring" and shutil.which(program) and subprocess.run([program, "check"]).returncode != 0:
+            return False
         return shutil.which(program) is not None
     return [kind for kind in SERVERS if there(kind)]
 
