@@ -22,10 +22,10 @@ class Completion {
 
   template <class... Args>
   void operator()(Args... args) const {
-    auto [handler, work] = std::move(*state_);
-    const auto executor = work.get_executor();
-    net::post(executor, [handler = std::move(handler), work = std::move(work), ... args = std::move(args)]() mutable {
-      std::move(handler)(std::move(args)...);
+    auto taken = std::move(*state_);
+    const auto executor = std::get<1>(taken).get_executor();
+    net::post(executor, [state = std::move(taken), ... given = std::move(args)]() mutable {
+      std::get<0>(std::move(state))(std::move(given)...);
     });
   }
 
