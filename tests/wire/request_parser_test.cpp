@@ -87,6 +87,25 @@ TEST_CASE("a parser without a request's whole head is unfinished, and one withou
   CHECK(read("GET / HTTP/1.1\r\nHost: h\r\n\r") == "unfinished");
 }
 
+TEST_CASE("fields that are those of the last request do not keep a target from being judged", "[wire][RFC9112-3.2]") {
+  const auto request = [](std::string_view target) {
+    return "GET " + std::string(target) + " HTTP/1.1\r\nHost: h\r\n\r\n";
+  };
+  const std::string first = request("/");
+  const auto alone = [&](std::string_view target) { return read(request(target)); };
+  std::vector<std::string> targets{"/a",          "//",          "/?<>\"`{|}^[]\\~", "/%zz",       "http://h/",
+                                   "http:///",    "http://'b?x", "http://h'/",       "http://h^/", "http://[::1]/",
+                                   "http://h:x/", "http://a@b/", "1http://h",        "h1://h/",    "*"};
+  for (char c = '!'; c <= '~'; ++c) {
+    targets.push_back(std::string("/") + c);
+    targets.push_back(std::string("/?") + c);
+  }
+  for (const auto& target : targets) {
+    INFO(target);
+    CHECK(read(first + request(target)) == "GET / 1.1\nHost=h\nbody[]\n" + alone(target));
+  }
+}
+
 TEST_CASE("feed stops right after the head and right after the request", "[wire]") {
   const std::string first = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\n";
   const std::string bytes = first + "abcGET";

@@ -143,13 +143,14 @@ class RequestParser {
   }
 
   /// Takes the rest of a head where it is that of the last request to the byte: so then is what was read of it, which
-  /// depends on nothing but these bytes, the method and the version. Returns how many bytes it took; none otherwise.
+  /// depends on nothing but these bytes, the method and the version. llhttp would refuse no more of the target either
+  /// where that is a path; of the other forms it would. Returns how many bytes it took; none otherwise.
   std::size_t repeat_fields(std::string_view bytes) {
     const std::size_t begin = last_.target_.offset + last_.target_.length + after_target;
     if (begin >= last_.bytes_.size() || !bytes.starts_with(std::string_view{last_.bytes_}.substr(begin))) return 0;
     const std::size_t size = last_.bytes_.size() - begin;
     const auto method = std::string_view{raw_}.substr(0, head_.method_.length);
-    if (method != last_.method() || method == "CONNECT" || head_.minor_version_ != last_.minor_version_ ||
+    if (method != last_.method() || raw_[head_.target_.offset] != '/' || head_.minor_version_ != last_.minor_version_ ||
         raw_.size() + size > limits_.max_head) {
       return 0;
     }
