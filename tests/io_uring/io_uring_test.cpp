@@ -3,17 +3,21 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <cstddef>
 #include <deque>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "calls.hpp"
 #include "support/catch.hpp"
 #include "support/served.hpp"
+#include "support/slow_connection.hpp"
 #include "support/sse_client.hpp"
 #include "support/websocket_client.hpp"
 
@@ -157,5 +161,39 @@ TEST_CASE("who is called back in a round may write to those that it has sent to"
     std::map<std::string, std::size_t> came;
     for (std::string payload; payload != "the end"; ++came[payload]) payload = clients[i].next_message().payload;
     CHECK(came == std::map<std::string, std::size_t>{{"to all", 1}, {"somebody has left", leaving}, {"the end", 1}});
+  }
+}
+
+TEST_CASE("who falls behind ends after what was collected for others is sent", "[io_uring][DESIGN-3.7][WIRE-7]") {
+  Channel fast;
+  Channel slow({.max_lag = 64 << 10, .lag_policy = LagPolicy::disconnect});
+  Loop loop;
+  std::optional<Server<Sse, WebSocket>> server(std::in_place, loop.context(),
+                                               ServerOptions{.endpoint = {.one_thread = true}});
+  enable_io_uring(*server);
+  server->route("/fast", fast);
+  server->route("/slow", slow);
+  std::atomic<bool> destroyed{false};
+  server->on_log([&](const LogEntry& entry) {
+    if (entry.event != LogEvent::stream_dropped) return;
+    server.reset();  // with it go those for whom something was collected
+    destroyed = true;
+  });
+  server->start();
+  std::deque<WebSocketClient> clients;
+  for (int i = 0; i < 5; ++i) clients.emplace_back(server->port(), "/fast");
+  SseClient reader(slow_connection(server->port()), "/slow");
+  reader.open();
+  REQUIRE(eventually([&] { return fast.subscriber_count() == 5 && slow.subscriber_count() == 1; }));
+  int rounds = 0;
+  for (; !destroyed && rounds < 1000; ++rounds) {
+    loop.run_on([&] {
+      Publisher(slow).publish({.data = std::string(20'000, '.')});  // the later of two is looked at first
+      Publisher(fast).publish({.data = std::to_string(rounds)});
+    });
+  }
+  REQUIRE(destroyed);
+  for (auto& client : clients) {
+    for (int i = 0; i < rounds - 1; ++i) CHECK(client.next_message().payload == std::to_string(i));
   }
 }

@@ -29,7 +29,10 @@ class BatchedFanOut : public FanOut {
 
   bool advance(Feed& feed, std::size_t& budget) final {
     for (auto* form = feed.forms_.get(); form; form = form->next_.get()) {
-      form->look_at_lag(budget);
+      if (!form->checking_.empty()) {
+        finish();
+        form->look_at_lag(budget);
+      }
       while (budget > 0 && !form->todo_.empty()) visit(*form, budget);
       if (form->has_work()) return true;
     }
@@ -56,7 +59,8 @@ class BatchedFanOut : public FanOut {
   static constexpr std::size_t cost_alone = 16;
   static constexpr std::size_t bytes_a_send = 8192;
 
-  // Whoever is called back may do anything: what was collected is sent first, and then all is looked at anew.
+  // As everywhere here: whoever is called back may do anything, so what was collected is sent first, and then all is
+  // looked at anew.
   void visit(FormFeed& form, std::size_t& budget) {
     Entry& entry = form.todo_.front();
     const int socket = size_ < most ? socket_to_send(form, entry) : -1;
