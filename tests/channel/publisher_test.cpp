@@ -1,6 +1,7 @@
 #include <downlink/channel/publisher.hpp>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <future>
@@ -284,14 +285,16 @@ TEST_CASE("once an engine's answer is told, the handler's loop may go", "[channe
   const auto engine = std::make_shared<SlowEngine>();
   const Channel channel({.engine = engine});
   TrackedLoop loop;
-  bool told = false;
-  Publisher(channel).async_publish(
-      {}, net::bind_executor(TrackedExecutor(loop), [&](error_code, MessageId) { told = true; }));
+  std::atomic<bool> told{false};
+  Publisher(channel).async_publish({}, net::bind_executor(TrackedExecutor(loop), [&](error_code, MessageId) {
+                                     loop.end();
+                                     told = true;
+                                   }));
   CHECK(loop.work == 1);
   engine->answer({}, {1, 1});
-  CHECK(told);
-  CHECK(loop.work == 0);
-  CHECK(loop.touched_after == 0);
+  REQUIRE(downlink::testing::eventually([&] { return told.load(); }));
+  CHECK(downlink::testing::eventually([&] { return loop.work == 0; }));
+  CHECK(loop.touched() == 0);
 }
 
 TEST_CASE("an engine gets no message that may not be published", "[channel][DESIGN-7]") {

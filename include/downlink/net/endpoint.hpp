@@ -4,7 +4,6 @@
 #include <functional>
 #include <initializer_list>
 #include <memory>
-#include <optional>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -101,10 +100,8 @@ class EndpointBase {
           auto native = take_native(given, error);
           if (error) return complete(error, std::move(given), std::move(bytes));
           serve(native, protocol.family(), std::move(bytes),
-                [complete, executor = std::optional(executor), protocol](error_code, SocketStream stream,
-                                                                         std::string rest) mutable {
-                  Socket back(*executor);
-                  executor.reset();  // as `complete` leaves nothing of it behind
+                [complete, executor, protocol](error_code, SocketStream stream, std::string rest) {
+                  Socket back(executor);
                   error_code failed;
                   if (stream.socket().is_open()) {
                     const auto handle = take_native(stream.socket(), failed);
