@@ -16,8 +16,8 @@ namespace downlink::detail {
 /// A completion handler on its executor, which has something to do until it is called: once, from any thread, as
 /// `(Args…)`. Copyable, as `std::function` demands and completion handlers are not.
 ///
-/// What the handler does may end its loop, so it is called only once the thread that posted it has left `post` and holds
-/// no work. Asio alone does not go so far: `post` may still be at work when what it posted is done.
+/// What the handler does may end its loop, so it is called only once the thread that posted it has left `post` and
+/// holds no work. Asio alone does not go so far: `post` may still be at work when what it posted is done.
 template <class Handler, class Executor>
 class Completion {
  public:

@@ -196,7 +196,8 @@ TEST_CASE("publishing asynchronously gives a future", "[channel][DESIGN-4]") {
   CHECK_THROWS_AS(refused.get(), system_error);
 }
 
-TEST_CASE("publishing asynchronously calls back a handler without an executor on another thread", "[channel][DESIGN-4]") {
+TEST_CASE("publishing asynchronously calls back a handler without an executor on another thread",
+          "[channel][DESIGN-4]") {
   Channel channel;
   std::promise<std::pair<std::thread::id, MessageId>> promise;
   Publisher(channel).async_publish({.data = "a"}, [&promise](error_code, MessageId id) {
