@@ -173,18 +173,25 @@ class Feed final : public ListNode, public Waker {
     if (!pending_.exchange(true, std::memory_order_acq_rel)) host_.news(*this);
   }
 
-  /// Takes the wake-up; what was published before it is seen from here on. True when there is somebody to visit.
+  /// Whether somebody is left to visit in this round.
+  bool has_work() const {
+    for (auto* form = forms_.get(); form; form = form->next_.get()) {
+      if (form->has_work()) return true;
+    }
+    return false;
+  }
+
+  /// Takes the wake-up, which only who has taken the feed off the ready list may do: it can be put there again from
+  /// here on. What was published before it is seen. True when there is somebody to visit.
   bool begin_round() {
     pending_.exchange(false, std::memory_order_acq_rel);
     const bool check = look();
-    bool work = false;
     for (auto* form = forms_.get(); form; form = form->next_.get()) {
       form->forget_range();
       form->todo_.take_all(form->idle_);
       if (check) form->checking_.take_all(form->stalled_);
-      work = work || form->has_work();
     }
-    return work;
+    return has_work();
   }
 
   /// Visits at most `count` entries, and looks at the lag of more; true while some are left.

@@ -386,12 +386,12 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
       Feed& feed = idle_feeds_.front();
       static_cast<ListNode&>(feed).unlink();
       if (!feed.unused()) {
-        if (feed.begin_round()) active_.push_back(feed);
+        if (feed.has_work()) active_.push_back(feed);
         continue;
       }
       feed.leave();
+      const auto dropped = feeds_.extract(feed.channel().get());  // who comes in a callback gets a new one
       take_ready();
-      feeds_.erase(feed.channel().get());
     }
   }
 
