@@ -2,8 +2,6 @@
 
 #include <liburing.h>
 
-#include <sys/socket.h>
-
 #include <cerrno>
 #include <cstddef>
 #include <memory>
@@ -13,6 +11,7 @@
 
 #include <downlink/net/endpoint.hpp>
 #include <downlink/session/fan_out.hpp>
+#include <downlink/session/stream.hpp>
 
 /// \file
 /// A round's sends by one system call, with Linux's io_uring. Needs liburing: link `downlink::io_uring` beside the
@@ -47,15 +46,10 @@ class IoUringFanOut final : public BatchedFanOut {
   void send(std::span<Sending> sendings) override {
     std::size_t begun = 0;
     if (ready_ && sendings.size() > 1) begun = submit(sendings);
-    for (auto& sending : sendings.subspan(begun)) {
-      const auto done = ::send(sending.socket, sending.bytes.data(), sending.bytes.size(), flags);
-      sending.result = result(done < 0 ? -errno : done);
-    }
+    for (auto& sending : sendings.subspan(begun)) sending.result = SocketStream::send(sending.socket, sending.bytes);
   }
 
  private:
-  static constexpr int flags = MSG_NOSIGNAL | MSG_DONTWAIT;
-
   IoUringFanOut() = default;
 
   // How many were made; the others are not begun. Fails only where the system is out of memory, and is then left alone.
@@ -63,7 +57,7 @@ class IoUringFanOut final : public BatchedFanOut {
     for (std::size_t i = 0; i < sendings.size(); ++i) {
       const Sending& sending = sendings[i];
       io_uring_sqe* entry = io_uring_get_sqe(&ring_);
-      io_uring_prep_send(entry, sending.socket, sending.bytes.data(), sending.bytes.size(), flags);
+      io_uring_prep_send(entry, sending.socket, sending.bytes.data(), sending.bytes.size(), SocketStream::send_flags);
       io_uring_sqe_set_data64(entry, i);
     }
     while (io_uring_sq_ready(&ring_) > 0) {
@@ -79,17 +73,12 @@ class IoUringFanOut final : public BatchedFanOut {
         stop();
         break;
       }
-      sendings[io_uring_cqe_get_data64(completion)].result = result(completion->res);
+      sendings[io_uring_cqe_get_data64(completion)].result = SocketStream::sent(completion->res);
       io_uring_cqe_seen(&ring_, completion);
       ++seen;
     }
     if (begun < sendings.size()) stop();
     return begun;
-  }
-
-  static IoResult result(ssize_t sent) {
-    if (sent >= 0) return {IoResult::State::moved, static_cast<std::size_t>(sent)};
-    return {sent == -EAGAIN ? IoResult::State::would_block : IoResult::State::broken, 0};
   }
 
   void stop() {

@@ -1,19 +1,17 @@
 #include "zlib_counts.hpp"
 
-#include <dlfcn.h>
 #include <zlib.h>
 
 #include <algorithm>
 #include <cstdlib>
 
+#include "support/next_function.hpp"
+
+using downlink::testing::next_function;
+
 ZlibCounts zlib_counts;
 
 namespace {
-
-template <class Function>
-Function* real(const char* name) {
-  return reinterpret_cast<Function*>(::dlsym(RTLD_NEXT, name));
-}
 
 // Each block has its size in front of it.
 constexpr std::size_t before = alignof(std::max_align_t);
@@ -40,7 +38,7 @@ extern "C" {
 int deflateInit2_(z_streamp stream, int level, int method, int bits, int memory, int strategy, const char* version,
                   int size) {
   ++zlib_counts.deflated;
-  static auto* const next = real<decltype(deflateInit2_)>("deflateInit2_");
+  static auto* const next = next_function<decltype(deflateInit2_)>("deflateInit2_");
   return next(stream, level, method, bits, memory, strategy, version, size);
 }
 
@@ -48,13 +46,13 @@ int inflateInit2_(z_streamp stream, int bits, const char* version, int size) {
   ++zlib_counts.inflating;
   stream->zalloc = &allocate;
   stream->zfree = &release;
-  static auto* const next = real<decltype(inflateInit2_)>("inflateInit2_");
+  static auto* const next = next_function<decltype(inflateInit2_)>("inflateInit2_");
   return next(stream, bits, version, size);
 }
 
 int inflate(z_streamp stream, int flush) {
   const uInt room = stream->avail_out;
-  static auto* const next = real<decltype(inflate)>("inflate");
+  static auto* const next = next_function<decltype(inflate)>("inflate");
   const int result = next(stream, flush);
   zlib_counts.bytes += room - stream->avail_out;
   return result;
@@ -62,7 +60,7 @@ int inflate(z_streamp stream, int flush) {
 
 int inflateEnd(z_streamp stream) {
   --zlib_counts.inflating;
-  static auto* const next = real<decltype(inflateEnd)>("inflateEnd");
+  static auto* const next = next_function<decltype(inflateEnd)>("inflateEnd");
   return next(stream);
 }
 }

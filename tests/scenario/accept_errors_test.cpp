@@ -1,6 +1,5 @@
 #if defined(__linux__)
 
-#include <dlfcn.h>
 #include <sys/socket.h>
 
 #include <atomic>
@@ -11,6 +10,7 @@
 #include <vector>
 
 #include "support/catch.hpp"
+#include "support/next_function.hpp"
 #include "support/served.hpp"
 #include "support/sse_client.hpp"
 
@@ -31,7 +31,7 @@ int accept_unless_forbidden(const char* name, Function*, Arguments... arguments)
     errno = error;
     return -1;
   }
-  return reinterpret_cast<Function*>(::dlsym(RTLD_NEXT, name))(arguments...);
+  return next_function<Function>(name)(arguments...);
 }
 
 }  // namespace

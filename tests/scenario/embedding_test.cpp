@@ -1,6 +1,5 @@
 #include <atomic>
 #include <chrono>
-#include <functional>
 #include <future>
 #include <memory>
 #include <mutex>
@@ -16,79 +15,18 @@
 
 #ifdef DOWNLINK_BOOST_ASIO
 #include <boost/asio/local/stream_protocol.hpp>
-#include <boost/asio/use_future.hpp>
 #else
 #include <asio/local/stream_protocol.hpp>
-#include <asio/use_future.hpp>
 #endif
 
-#include "scenario/all_kinds.hpp"
+#include "scenario/embedded.hpp"
 #include "support/catch.hpp"
 #include "support/poll_answer.hpp"
 #include "support/served.hpp"
-#include "support/tracked_executor.hpp"
 
 using namespace downlink;
 using namespace downlink::testing;
 using namespace std::chrono_literals;
-
-namespace {
-
-using tcp = net::ip::tcp;
-
-// An application's own acceptor, and the bytes that it reads.
-struct Application {
-  explicit Application(net::io_context& context)
-      : acceptor(context, tcp::endpoint(net::ip::address_v4::loopback(), 0)) {}
-
-  std::uint16_t port() const { return acceptor.local_endpoint().port(); }
-
-  tcp::socket accept() { return acceptor.accept(); }
-
-  // Reads up to the end of a head; what came beyond it stays in `unread`.
-  static RequestHead read_head(tcp::socket& socket, std::string& unread) {
-    wire::RequestParser parser{RequestLimits{}};
-    while (true) {
-      unread.erase(0, parser.feed(unread));
-      if (parser.state() == wire::RequestParser::State::head_complete) return parser.head();
-      if (parser.state() == wire::RequestParser::State::failed) throw std::runtime_error("a bad head");
-      char buffer[4096];
-      unread.append(buffer, socket.read_some(net::buffer(buffer)));
-    }
-  }
-
-  static void write(tcp::socket& socket, std::string_view text) {
-    while (!text.empty()) text.remove_prefix(socket.write_some(net::buffer(text.data(), text.size())));
-  }
-
-  tcp::acceptor acceptor;
-};
-
-struct Embedded {
-  explicit Embedded(std::size_t contexts = 1, EndpointOptions options = {})
-      : publisher(channel), loop(contexts), endpoint(loop.contexts(), std::move(options)), application(own.context()) {
-    endpoint.route("/c", channel);
-  }
-
-  Channel channel;
-  Publisher publisher;
-  Loop loop;
-  Loop own;  // where the application's sockets live
-  Endpoint<ShortPolling, LongPolling, Sse, WebSocket> endpoint;
-  Application application;
-};
-
-constexpr std::string_view own_answer = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nown";
-
-// What an operation completes with, within a deadline.
-template <class T>
-T take(std::future<T> future) {
-  if (future.wait_for(patience) != std::future_status::ready)
-    throw std::runtime_error("the operation does not complete");
-  return future.get();
-}
-
-}  // namespace
 
 TEST_CASE("handles tells whether a route would serve a request, and moves nothing", "[scenario][DESIGN-5]") {
   Embedded test;
@@ -284,96 +222,6 @@ TEST_CASE("a local socket is served like any other", "[scenario][DESIGN-5]") {
   client.read_until("downlink.open");
   test.publisher.publish({.data = "2"});
   client.read_until("data: 2\n");
-}
-
-TEST_CASE("async_serve takes callbacks, futures and coroutines", "[scenario][DESIGN-4]") {
-  Embedded test;
-  Connection client(test.application.port());
-  client.send(request_text("GET", "/c"));
-  tcp::socket socket = test.application.accept();
-  std::string unread;
-  const auto head = Application::read_head(socket, unread);
-  SECTION("a callback, on the socket's executor") {
-    std::promise<std::pair<bool, std::thread::id>> promise;
-    test.endpoint.async_serve(
-        std::move(socket), head, unread,
-        [&, only_movable = std::make_unique<int>()](error_code error, tcp::socket back, const std::string&) {
-          promise.set_value({!error && back.is_open(), std::this_thread::get_id()});
-        });
-    auto future = promise.get_future();
-    REQUIRE(future.wait_for(5s) == std::future_status::ready);
-    const auto [good, thread] = future.get();
-    CHECK(good);
-    CHECK(thread == test.own.run_on([] { return std::this_thread::get_id(); }));
-  }
-  SECTION("a future") {
-    CHECK(std::get<0>(take(test.endpoint.async_serve(std::move(socket), head, unread, net::use_future))).is_open());
-  }
-  SECTION("a coroutine, of a third loop") {
-    Loop third;
-    auto done = net::co_spawn(
-        third.context(),
-        [&]() -> net::awaitable<bool> {
-          auto [back, rest] = co_await test.endpoint.async_serve(std::move(socket), head, unread, net::use_awaitable);
-          co_return back.is_open();
-        },
-        net::use_future);
-    REQUIRE(done.wait_for(5s) == std::future_status::ready);
-    CHECK(done.get());
-  }
-  CHECK(client.read_response().status == 200);
-}
-
-TEST_CASE("an operation under way keeps its handler's loop running", "[scenario][DESIGN-4]") {
-  Embedded test;
-  net::io_context handlers;  // nothing but the operation is to keep it running
-  Connection client(test.application.port());
-  client.send(request_text("GET", "/c?wait=0.1"));
-  tcp::socket socket = test.application.accept();
-  std::string unread;
-  const auto head = Application::read_head(socket, unread);
-  bool called = false;
-  test.endpoint.async_serve(std::move(socket), head, unread,
-                            net::bind_executor(handlers.get_executor(), [&](error_code, const tcp::socket&,
-                                                                            const std::string&) { called = true; }));
-  handlers.run_for(5s);
-  CHECK(called);
-  CHECK(client.read_response().status == 200);
-}
-
-TEST_CASE("once an operation has completed, its handler's loop may go", "[scenario][DESIGN-3.9]") {
-  TrackedLoop loop;
-  Event called;
-  std::promise<void> initiated;
-  const auto of_loop = [&](auto handler) { return net::bind_executor(TrackedExecutor(loop), std::move(handler)); };
-  {
-    Embedded test;
-    Connection client(test.application.port());
-    // Nothing completes before the call that begins it is over.
-    net::post(test.loop.context(), [future = initiated.get_future().share()] { future.wait(); });
-    SECTION("async_serve") {
-      client.send(request_text("GET", "/c"));
-      tcp::socket socket = test.application.accept();
-      std::string unread;
-      const auto head = Application::read_head(socket, unread);
-      test.endpoint.async_serve(std::move(socket), head, unread,
-                                of_loop([&](error_code, const tcp::socket&, const std::string&) {
-                                  loop.end();
-                                  called.set();
-                                }));
-    }
-    SECTION("async_drain") {
-      test.endpoint.async_drain(1s, of_loop([&] {
-                                  loop.end();
-                                  called.set();
-                                }));
-    }
-    CHECK(loop.work == 1);
-    initiated.set_value();
-    CHECK(called.wait());
-  }
-  CHECK(eventually([&] { return loop.work == 0; }));
-  CHECK(loop.touched() == 0);
 }
 
 TEST_CASE("several contexts share the connections of one server", "[scenario][DESIGN-3.2]") {

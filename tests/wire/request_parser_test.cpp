@@ -1,66 +1,22 @@
 #include "downlink/wire/request_parser.hpp"
 
-#include <algorithm>
 #include <cstddef>
-#include <functional>
 #include <random>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "support/catch.hpp"
+#include "wire/read_requests.hpp"
 
 using downlink::RequestHead;
 using downlink::RequestLimits;
+using downlink::testing::read;
 using downlink::wire::RequestParser;
 using State = RequestParser::State;
 using namespace std::string_literals;
 
 namespace {
-
-/// What came of a connection's bytes, as text: each request, and how it ended.
-std::string read_all(std::string_view bytes, const RequestLimits& limits, const std::function<std::size_t()>& piece) {
-  RequestParser parser{limits};
-  std::string log;
-  std::size_t used = 0;
-  std::size_t came = 0;
-  while (true) {
-    const auto before = parser.state();
-    const std::size_t taken = parser.feed(bytes.substr(used, came - used));
-    used += taken;
-    if (before == State::head && parser.state() == State::head_complete) {
-      const auto& head = parser.head();
-      log += std::string{head.method()} + " " + std::string{head.target()} + " 1." +
-             std::to_string(head.minor_version()) + "\n";
-      for (const auto field : head.headers()) {
-        log += std::string{field.name} + "=" + std::string{field.value} + "\n";
-      }
-    }
-    if (parser.state() == State::complete) {
-      log += "body[" + parser.body() + "]\n";
-      parser.reset(parser.take_head());
-    } else if (parser.state() == State::failed) {
-      CHECK(parser.feed("GET") == 0);
-      CHECK(parser.refusal().close);
-      CHECK_FALSE(parser.refusal().detail.empty());
-      return log + std::to_string(parser.refusal().status);
-    } else if (taken == 0 && before == parser.state()) {
-      if (came == bytes.size()) return log + (parser.started() ? "unfinished" : "idle");
-      came += std::min(piece(), bytes.size() - came);
-    }
-  }
-}
-
-/// The same for the bytes as a whole, one by one and in random pieces, which must not matter.
-std::string read(std::string_view bytes, const RequestLimits& limits = {}) {
-  const auto whole = read_all(bytes, limits, [&] { return bytes.size(); });
-  CHECK(read_all(bytes, limits, [] { return std::size_t{1}; }) == whole);
-  std::mt19937 random{static_cast<unsigned>(bytes.size())};
-  for (int i = 0; i < 5; ++i) {
-    CHECK(read_all(bytes, limits, [&] { return std::size_t{1} + random() % 40; }) == whole);
-  }
-  return whole;
-}
 
 std::string get(std::string_view headers, std::string_view version = "1.1") {
   return "GET / HTTP/" + std::string{version} + "\r\nHost: h\r\n" + std::string{headers} + "\r\n";
@@ -85,25 +41,6 @@ TEST_CASE("a parser without a request's whole head is unfinished, and one withou
   CHECK(read("") == "idle");
   CHECK(read("G") == "unfinished");
   CHECK(read("GET / HTTP/1.1\r\nHost: h\r\n\r") == "unfinished");
-}
-
-TEST_CASE("fields that are those of the last request do not keep a target from being judged", "[wire][RFC9112-3.2]") {
-  const auto request = [](std::string_view target) {
-    return "GET " + std::string(target) + " HTTP/1.1\r\nHost: h\r\n\r\n";
-  };
-  const std::string first = request("/");
-  const auto alone = [&](std::string_view target) { return read(request(target)); };
-  std::vector<std::string> targets{"/a",          "//",          "/?<>\"`{|}^[]\\~", "/%zz",       "http://h/",
-                                   "http:///",    "http://'b?x", "http://h'/",       "http://h^/", "http://[::1]/",
-                                   "http://h:x/", "http://a@b/", "1http://h",        "h1://h/",    "*"};
-  for (char c = '!'; c <= '~'; ++c) {
-    targets.push_back(std::string("/") + c);
-    targets.push_back(std::string("/?") + c);
-  }
-  for (const auto& target : targets) {
-    INFO(target);
-    CHECK(read(first + request(target)) == "GET / 1.1\nHost=h\nbody[]\n" + alone(target));
-  }
 }
 
 TEST_CASE("feed stops right after the head and right after the request", "[wire]") {
@@ -444,56 +381,6 @@ TEST_CASE("chunk extensions and trailers are bounded", "[wire][WIRE-8]") {
   CHECK(read(chunked(repeat("1;" + std::string(1000, 'a') + "\r\nz\r\n", 40))) == head + "431");
   CHECK(read(chunked("0\r\nX:" + std::string(9000, 'a'))) == head + "431");
   CHECK(read(chunked("0\r\n" + repeat("X:" + std::string(1000, 'a') + "\r\n", 40))) == head + "431");
-}
-
-TEST_CASE("a request whose fields are those of the one before is read as it would be by itself", "[wire][RFC9112-5]") {
-  const std::vector<std::string> lines{"GET / HTTP/1.1",
-                                       "GET /a?cursor=1-2 HTTP/1.1",
-                                       "GET /a?cursor=1-31 HTTP/1.1",
-                                       "GET / HTTP/1.0",
-                                       "HEAD / HTTP/1.1",
-                                       "GET http://h/b HTTP/1.1",
-                                       "CONNECT h:1 HTTP/1.1",
-                                       "GET /a b HTTP/1.1",
-                                       "GET /\x01 HTTP/1.1",
-                                       "OPTIONS * HTTP/1.1",
-                                       "get / HTTP/1.1",
-                                       "GET / HTTP/1.9",
-                                       "GET / HTTP/2.0",
-                                       "GET /#a HTTP/1.1",
-                                       "",
-                                       "GET /" + std::string(150, 'a') + " HTTP/1.1"};
-  const std::vector<std::string> fields{"Host: h\r\n",
-                                        "Host: h\r\nEmpty:\r\nPrefer:\t wait=5 \r\nAuthorization: Bearer x\r\n",
-                                        "Host: h\r\nContent-Length: 0\r\n",
-                                        "Host: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n",
-                                        "Host: h\r\nX: a\r\n b\r\n",
-                                        ""};
-  const RequestLimits limits{.max_head = 200};
-  for (const auto& first : lines) {
-    for (const auto& second : lines) {
-      for (const auto& some : fields) {
-        const std::string before = first + "\r\n" + some + "\r\n";
-        const auto seen = read(before, limits);
-        if (!seen.ends_with("idle")) continue;
-        const std::string after = second + "\r\n" + some + "\r\n";
-        CAPTURE(before, after);
-        CHECK(read(before + after, limits) == seen.substr(0, seen.size() - 4) + read(after, limits));
-        CHECK(read(before + after + "rest", limits) == seen.substr(0, seen.size() - 4) + read(after + "rest", limits));
-      }
-    }
-  }
-}
-
-TEST_CASE("a request with a field more or less than the one before has its own", "[wire][RFC9112-5]") {
-  const std::string first = "GET /1 HTTP/1.1\r\nHost: h\r\nA: 1\r\n\r\n";
-  const std::string head = "GET /1 1.1\nHost=h\nA=1\nbody[]\n";
-  CHECK(read(first + "GET /22 HTTP/1.1\r\nHost: h\r\nA: 1\r\nB: 2\r\n\r\n") ==
-        head + "GET /22 1.1\nHost=h\nA=1\nB=2\nbody[]\nidle");
-  CHECK(read(first + "GET /22 HTTP/1.1\r\nHost: h\r\n\r\n") == head + "GET /22 1.1\nHost=h\nbody[]\nidle");
-  CHECK(read(first + "GET /22 HTTP/1.1\r\nHost: h\r\nA: 2\r\n\r\n") == head + "GET /22 1.1\nHost=h\nA=2\nbody[]\nidle");
-  CHECK(read(first + "POST /22 HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nx" + first) ==
-        head + "POST /22 1.1\nHost=h\nContent-Length=1\nbody[x]\n" + head + "idle");
 }
 
 TEST_CASE("no bytes whatever break the parser, and no cut changes what it reads", "[wire][fuzz]") {

@@ -135,15 +135,25 @@ class SocketStream {
   IoResult try_write(std::span<const net::const_buffer> buffers) {
 #if defined(__linux__)
     // Asio's way to the same call costs more user time than all else that a delivery does.
-    if (buffers.size() == 1) {
-      const auto sent =
-          ::send(socket_.native_handle(), buffers[0].data(), buffers[0].size(), MSG_NOSIGNAL | MSG_DONTWAIT);
-      if (sent >= 0) return {IoResult::State::moved, static_cast<std::size_t>(sent)};
-      return {errno == EAGAIN ? IoResult::State::would_block : IoResult::State::broken, 0};
-    }
+    if (buffers.size() == 1) return send(socket_.native_handle(), buffers[0]);
 #endif
     return write_several(buffers);
   }
+
+#if defined(__linux__)
+  /// With which flags bytes are sent.
+  static constexpr int send_flags = MSG_NOSIGNAL | MSG_DONTWAIT;
+  /// Sends what the kernel takes now to a socket of this kind.
+  static IoResult send(int socket, net::const_buffer bytes) {
+    const auto done = ::send(socket, bytes.data(), bytes.size(), send_flags);
+    return sent(done < 0 ? -errno : done);
+  }
+  /// What a send came to: the bytes that were sent, or the error, negative.
+  static IoResult sent(ssize_t done) {
+    if (done >= 0) return {IoResult::State::moved, static_cast<std::size_t>(done)};
+    return {done == -EAGAIN ? IoResult::State::would_block : IoResult::State::broken, 0};
+  }
+#endif
 
   /// The descriptor, to which a round's sends may be made together; see `enable_io_uring`. A stream need not have it.
   int socket_to_send() const { return const_cast<Socket&>(socket_).native_handle(); }
