@@ -13,8 +13,8 @@
 
 namespace downlink::detail {
 
-/// A completion handler on its executor, which has something to do until it is called: once, from any thread, as
-/// `(Args…)`. Copyable, as `std::function` demands and completion handlers are not.
+/// A completion handler on its executor, which has something to do until it is called: from any thread, as `(Args…)`;
+/// further calls do nothing. Copyable, as `std::function` demands and completion handlers are not.
 ///
 /// What the handler does may end its loop, so it is called only once the thread that posted it has left `post` and
 /// holds no work. Asio alone does not go so far: `post` may still be at work when what it posted is done.
@@ -27,6 +27,7 @@ class Completion {
   template <class... Args>
   void operator()(Args... args) const {
     const auto state = state_;
+    if (state->called.exchange(true)) return;
     auto& [handler, work] = *state->held;
     post(Call<Args...>{std::move(handler), std::move(work), {state, &state->posted}, {std::move(args)...}});
     state->held.reset();  // what was moved from may still have an executor
@@ -39,6 +40,7 @@ class Completion {
   struct State {
     State(Handler handler, Work work) : held(std::in_place, std::move(handler), std::move(work)) {}
     std::optional<std::pair<Handler, Work>> held;
+    std::atomic<bool> called{false};
     std::atomic<bool> posted{false};
   };
 

@@ -54,6 +54,8 @@ enum class errc {
   peer_queue_full,
   /// The socket belongs to another execution context and can't be moved on this system.
   foreign_executor,
+  /// The engine that keeps the channel's log threw.
+  engine_failed,
 };
 
 namespace detail {
@@ -88,6 +90,8 @@ class ErrorCategory final : public error_category {
         return "too much is waiting for this peer";
       case errc::foreign_executor:
         return "the socket can't be moved to this execution context";
+      case errc::engine_failed:
+        return "the channel's engine failed";
     }
     return "unknown downlink error";
   }

@@ -128,3 +128,12 @@ TEST_CASE("a channel of latest values stays right over many superseded messages"
   CHECK(f.log.history_messages() == 5);
   CHECK(f.log.history_bytes() == 8);
 }
+
+TEST_CASE("times to live cost no memory once their messages have gone", "[channel][DESIGN-3.5]") {
+  Fixture f({.history = {.max_messages = 10}});
+  for (int i = 0; i < 1000; ++i) f.publish(1, {}, i % 3 == 0 ? milliseconds::max() : milliseconds(24h));
+  CHECK(f.log.expiries() <= 100);
+  f.now += 24h;
+  f.expire();
+  CHECK(f.live() == Positions{991, 994, 997, 1000});  // those that live for ever
+}

@@ -282,6 +282,27 @@ TEST_CASE("an engine's error is the publisher's", "[channel][DESIGN-7]") {
   CHECK(outcome->error == net::error::make_error_code(net::error::timed_out));
 }
 
+TEST_CASE("an engine that throws is an error of the publisher's, and its first answer counts",
+          "[channel][DESIGN-3.8]") {
+  struct Failing final : Engine {
+    explicit Failing(bool first) : answers(first) {}
+    void async_publish(Message, std::function<void(error_code, MessageId)> done) override {
+      if (answers) done({}, {1, 2});
+      throw std::runtime_error("no connection");
+    }
+    const bool answers;
+  };
+  const bool answers = GENERATE(true, false);
+  const Channel channel({.engine = std::make_shared<Failing>(answers)});
+  net::io_context context;
+  std::optional<Outcome> outcome;
+  Publisher(channel).async_publish({}, into(outcome, context));
+  context.run();
+  REQUIRE(outcome);
+  CHECK(outcome->error == (answers ? error_code() : make_error_code(errc::engine_failed)));
+  CHECK(outcome->id.offset == (answers ? 2 : 0));
+}
+
 TEST_CASE("once an engine's answer is told, the handler's loop may go", "[channel][DESIGN-3.9]") {
   const auto engine = std::make_shared<SlowEngine>();
   const Channel channel({.engine = engine});

@@ -3,6 +3,7 @@
 #include <exception>
 #include <memory>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <thread>
 #include <utility>
@@ -420,4 +421,84 @@ TEST_CASE("a coroutine reads batch after batch until the close", "[channel][DESI
   channel.close();
   context.run_for(patience);
   CHECK(ended == make_error_code(errc::channel_closed));
+}
+
+TEST_CASE("a message that expires while nobody reads is no gap for who comes back", "[channel][WIRE-1]") {
+  const auto clock = std::make_shared<ManualClock>();
+  const Channel channel({.history = {.max_age = 2s}, .clock = clock});
+  const Publisher publisher(channel);
+  Hand hand;
+  std::string last;
+  {
+    const Subscription live(hand.context.get_executor(), channel);
+    last = publisher.publish({.data = "seen"}).value().to_string();
+    publisher.publish({.data = "short", .time_to_live = 1s});
+    clock->move(2500ms);
+  }
+  publish(channel, "new");
+  Subscription back(hand.context.get_executor(), channel, {.cursor = last});
+  const auto got = hand.next(back);
+  REQUIRE(got);
+  CHECK_FALSE(got->batch.gap);
+  CHECK(got->texts() == Texts{"new"});
+  CHECK(channel.stats().expired_messages == 1);
+}
+
+TEST_CASE("a subscription that may read nothing at once is refused", "[channel][DESIGN-3.10]") {
+  const Channel channel;
+  net::io_context context;
+  CHECK_THROWS_AS(Subscription(context.get_executor(), channel, {.max_batch = 0}), std::invalid_argument);
+  CHECK_THROWS_AS(Subscription(context.get_executor(), channel, {.max_batch_bytes = 0}), std::invalid_argument);
+  CHECK(channel.subscriber_count() == 0);
+}
+
+TEST_CASE("a read that is cancelled completes, and loses no message", "[channel][DESIGN-4]") {
+  const Channel channel;
+  net::io_context context;
+  Subscription subscription(context.get_executor(), channel);
+  net::cancellation_signal signal;
+  std::optional<error_code> ended;
+  std::size_t messages = 0;
+  const auto next = [&] {
+    ended.reset();
+    subscription.async_next(net::bind_cancellation_slot(signal.slot(), [&](error_code error, const Batch& batch) {
+      ended = error;
+      messages += batch.messages.size();
+    }));
+  };
+  const auto run = [&] {
+    context.restart();
+    context.poll();
+  };
+  const error_code aborted = net::error::operation_aborted;
+
+  next();
+  SECTION("before it waits") {}
+  SECTION("while it waits") { run(); }
+  SECTION("after news that bring nothing") {
+    publish(channel, "1");
+    run();
+    CHECK(messages == 1);
+    next();
+    run();
+  }
+  CHECK_FALSE(ended);
+  signal.emit(net::cancellation_type::terminal);
+  run();
+  CHECK(ended == aborted);
+
+  messages = 0;
+  publish(channel, "2");
+  next();
+  signal.emit(net::cancellation_type::terminal);  // too late: there is something
+  run();
+  CHECK(ended == error_code());
+  CHECK(messages == 1);
+  next();
+  run();
+  CHECK_FALSE(ended);  // what was cancelled was the one before
+  publish(channel, "3");
+  run();
+  CHECK(ended == error_code());
+  CHECK(messages == 2);
 }

@@ -1,3 +1,5 @@
+#include <sys/socket.h>
+
 #include <atomic>
 #include <chrono>
 #include <memory>
@@ -217,6 +219,145 @@ TEST_CASE("a server may be destroyed in a callback that a round of sends makes",
   for (auto& client : clients) CHECK(client.connection().closed_by_peer());
   CHECK(channel.subscriber_count() == 0);
   CHECK(loop.finish());
+}
+
+TEST_CASE("a server may be destroyed when the log tells of a refusal, or of a drain", "[scenario][DESIGN-3.9]") {
+  Channel channel({.max_subscribers = 1});
+  std::unique_ptr<EveryServer> server;
+  Event destroyed;
+  Event drained;
+  Loop loop;
+  server = std::make_unique<EveryServer>(loop.context());
+  server->route("/c", channel);
+  const auto event = GENERATE(LogEvent::request_refused, LogEvent::drain_began);
+  server->on_log([&](const LogEntry& entry) {
+    if (entry.event != event || destroyed.happened()) return;
+    server.reset();
+    destroyed.set();
+  });
+  server->start();
+  SseClient watching(server->port(), "/c");
+  watching.open();
+  Connection client(server->port());
+  if (event == LogEvent::drain_began) {
+    loop.run_on([&] { server->async_drain(1h, [&] { drained.set(); }); });
+    CHECK(drained.wait());
+  } else {
+    client.send(request_text("GET", GENERATE("/elsewhere", "/c?wait=60", "/c"), "Accept: text/event-stream\r\n"));
+  }
+  CHECK(destroyed.wait());
+  CHECK(client.closed_by_peer());
+  CHECK(watching.connection().closed_by_peer());
+  CHECK(loop.finish());
+}
+
+TEST_CASE("a drain may begin when the log tells of a refusal", "[scenario][WIRE-9]") {
+  Channel channel({.max_subscribers = 1});
+  Event drained;
+  Loop loop;
+  EveryServer server(loop.context());
+  server.route("/c", channel);
+  std::atomic<bool> begun = false;
+  server.on_log([&](const LogEntry& entry) {
+    if (entry.event == LogEvent::request_refused && !begun.exchange(true)) {
+      server.async_drain(100ms, [&] { drained.set(); });
+    }
+  });
+  server.start();
+  SseClient watching(server.port(), "/c");
+  watching.open();
+  Connection client(server.port());
+  client.send(request_text("GET", "/c?wait=60"));
+  CHECK(client.read_response().status == 503);
+  CHECK(drained.wait());
+}
+
+TEST_CASE("what runs the loop in a callback does no harm", "[scenario][DESIGN-3.9]") {
+  const bool one_thread = GENERATE(true, false);
+  net::io_context io(1);
+  Channel channel;
+  EveryServer server(io, {.endpoint = {.one_thread = one_thread}});
+  server.route("/c", channel);
+  server.on_unsubscribe([&](Peer, EndReason) { io.poll(); });
+  server.start();
+  std::vector<Connection> clients;
+  for (int i = 0; i < 3; ++i) {
+    clients.emplace_back(server.port());
+    clients.back().send(request_text("GET", "/c", "Accept: text/event-stream\r\n"));
+  }
+  const auto runs_until = [&](auto condition) {
+    return eventually([&] {
+      io.restart();
+      io.poll();
+      return condition();
+    });
+  };
+  REQUIRE(runs_until([&] { return channel.subscriber_count() == 3; }));
+  channel.close();
+  CHECK(runs_until([&] { return channel.subscriber_count() == 0; }));
+}
+
+TEST_CASE("a server goes on, and drains, when one of its loops has gone", "[scenario][DESIGN-3.9]") {
+  const bool first_goes = GENERATE(false, true);
+  Channel channel;
+  auto first = std::make_unique<net::io_context>(1);
+  auto second = std::make_unique<net::io_context>(1);
+  EveryServer server(Contexts{*first, *second});
+  server.route("/c", channel);
+  server.start();
+  (first_goes ? first : second).reset();
+  net::io_context& left = first_goes ? *second : *first;
+  const auto runs_until = [&](auto condition) {
+    return eventually([&] {
+      left.restart();
+      left.poll();
+      return condition();
+    });
+  };
+  std::vector<Connection> clients;
+  for (int i = 0; i < 3; ++i) {
+    int pair[2];
+    REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
+    clients.push_back(Connection::over(pair[0]));
+    clients.back().send(request_text("GET", "/c", "Accept: text/event-stream\r\n"));
+    server.adopt(pair[1], AF_UNIX, "");
+  }
+  CHECK(runs_until([&] { return channel.subscriber_count() == 3; }));
+  bool drained = false;
+  server.async_drain(100ms, net::bind_executor(left.get_executor(), [&] { drained = true; }));
+  CHECK(runs_until([&] { return drained; }));
+  CHECK(channel.subscriber_count() == 0);
+}
+
+TEST_CASE("a drain is over when its loops go, in whatever order", "[scenario][DESIGN-3.9]") {
+  const bool first_goes = GENERATE(false, true);
+  Channel channel;
+  net::io_context told(1);
+  auto first = std::make_unique<net::io_context>(1);
+  auto second = std::make_unique<net::io_context>(1);
+  EveryServer server(Contexts{*first, *second});
+  server.route("/c", channel);
+  server.start();
+  std::vector<Connection> clients;
+  for (int i = 0; i < 4; ++i) {
+    clients.emplace_back(server.port());
+    clients.back().send(request_text("GET", "/c", "Accept: text/event-stream\r\n"));
+  }
+  REQUIRE(eventually([&] {
+    first->poll();
+    second->poll();
+    return channel.subscriber_count() == 4;
+  }));
+  bool drained = false;
+  server.async_drain(1h, net::bind_executor(told.get_executor(), [&] { drained = true; }));
+  server.async_drain(1h, [] {});  // whose handler is the first loop's, and goes with it
+  first->poll();
+  second->poll();
+  (first_goes ? first : second).reset();
+  (first_goes ? second : first).reset();
+  told.run_for(20s);
+  CHECK(drained);
+  for (auto& client : clients) CHECK(client.closed_by_peer());
 }
 
 TEST_CASE("after close a channel publishes no more, and late clients learn of it", "[scenario][DESIGN-4]") {

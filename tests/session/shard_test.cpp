@@ -3,8 +3,10 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <thread>
+#include <utility>
 
 #include <downlink/channel/channel.hpp>
 #include <downlink/channel/publisher.hpp>
@@ -157,4 +159,106 @@ TEST_CASE("a subscriber misses no news while another channel's last one leaves a
     staying.entry.leave();
     restless.entry.leave();
   });
+}
+
+namespace {
+
+/// Something on a shard that goes when it is told to, or when its own time is over.
+struct Member final : ShardMember, Deadline {
+  explicit Member(Shard& on) : shard(on) { shard.add(*this); }
+  void shut_down() override { shard.remove(*this); }
+  void drain(std::chrono::milliseconds) override {
+    if (goes) shard.remove(*this);
+  }
+  void expired() override { shard.remove(*this); }
+  Shard& shard;
+  bool goes = false;
+};
+
+}  // namespace
+
+TEST_CASE("a drain leaves the deadlines of what is still at work as they are", "[session][WIRE-9]") {
+  net::io_context io{1};
+  const auto shard = std::make_shared<Shard>(io, true);
+  Member first(*shard);
+  first.goes = true;
+  Member second(*shard);
+  shard->set(second, 50ms);
+  bool drained = false;
+  shard->post([&] { shard->drain(1h, [&] { drained = true; }); });
+  io.run_for(20s);
+  CHECK(drained);  // when the second's time was over
+}
+
+TEST_CASE("a second drain completes with the first, at the earlier end", "[session][WIRE-9]") {
+  const auto times = GENERATE(std::pair<std::chrono::milliseconds, std::chrono::milliseconds>(1h, 50ms),
+                              std::pair<std::chrono::milliseconds, std::chrono::milliseconds>(50ms, 1h));
+  net::io_context io{1};
+  const auto shard = std::make_shared<Shard>(io, true);
+  const Member staying(*shard);
+  std::string told;
+  shard->post([&] {
+    shard->drain(times.first, [&] { told += '1'; });
+    shard->drain(times.second, [&] { told += '2'; });
+  });
+  io.run_for(20s);
+  CHECK(told == "12");
+}
+
+TEST_CASE("a shard goes on after what was run on it has thrown", "[session][DESIGN-3.8]") {
+  const bool one_thread = GENERATE(true, false);
+  net::io_context io{1};
+  const auto shard = std::make_shared<Shard>(io, one_thread);
+  std::string ran;
+  shard->post([&] { ran += 'a'; });
+  shard->post([&] {
+    ran += 'b';
+    throw std::runtime_error("the application's");
+  });
+  shard->post([&] { ran += 'c'; });
+  CHECK_THROWS_AS(io.run(), std::runtime_error);
+  CHECK(ran == "ab");
+  io.run();
+  CHECK(ran == "abc");
+  shard->post([&] { ran += 'd'; });
+  io.restart();
+  io.run();
+  CHECK(ran == "abcd");
+}
+
+TEST_CASE("who comes to an earlier form in a callback is visited in the same round", "[session][DESIGN-3.3]") {
+  struct Caller final : Subscriber {
+    void advance(Entry& visited) override {
+      visited.next = visited.feed->owner().channel()->head() + 1;
+      if (call) call();
+    }
+    void lagging(Entry&) override {}
+    void expired() override {}
+    std::function<void()> call;
+    Entry entry{*this};
+  };
+  Channel channel;
+  net::io_context io{1};
+  const auto shard = std::make_shared<Shard>(io, true);
+  const auto& feed = [&]() -> Feed& { return shard->feed(ChannelAccess::state(channel)); };
+  static constexpr FormOps other{&WebSocketRaw::encode};
+  FormFeed& earlier = feed().form(&form_ops<WebSocketRaw>, {});
+  FormFeed& later = feed().form(&other, {});
+  Reader there;  // keeps the earlier form in use
+  there.entry.join(earlier, {}, DefaultStart::latest);
+  Reader newcomer;
+  Caller caller;
+  caller.entry.join(later, {}, DefaultStart::latest);
+  io.poll();
+  caller.call = [&] {
+    newcomer.entry.join(earlier, {StartRequest::Kind::earliest, {}, 0}, DefaultStart::earliest);
+    earlier.again(newcomer.entry);  // as one does that has more to send than at once
+  };
+  Publisher(channel).publish({.data = "news"});
+  io.restart();
+  io.poll();
+  CHECK(newcomer.entry.next == 2);
+  newcomer.entry.leave();
+  caller.entry.leave();
+  there.entry.leave();
 }

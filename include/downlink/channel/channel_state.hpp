@@ -220,6 +220,7 @@ DOWNLINK_DECL void ChannelState::detach() {
   const std::lock_guard guard(log_.mutex);
   last_use_ = log_.clock->now();
   if (subscribers_.fetch_sub(1, std::memory_order_relaxed) > 1) return;
+  log_.log.expire(last_use_, evicted);  // first, so that what is trimmed is what was lost
   log_.log.keep_tail(false);
   log_.log.trim(last_use_, evicted);
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <queue>
 #include <string>
@@ -69,6 +70,8 @@ class Log {
   Position reset_through() const { return reset_through_; }
   std::size_t history_messages() const { return history_.messages; }
   std::size_t history_bytes() const { return history_.bytes; }
+  /// How many expiries are kept, those of messages that have gone included.
+  std::size_t expiries() const { return expiries_.size(); }
 
   /// Adds the log's part of a channel's figures.
   void tell(ChannelStats& stats) const {
@@ -122,7 +125,7 @@ class Log {
     record->published = now;
     if (record->message.time_to_live) {
       record->expires = later(now, *record->message.time_to_live);
-      expiries_.push({record->expires, record->position});
+      if (record->expires != TimePoint::max()) expiries_.push({record->expires, record->position});
     }
     const std::size_t size = record->message.data.size();
     if (block_bytes_ + size > block_limit || record->position - block_first_ >= block_messages) {
@@ -143,6 +146,7 @@ class Log {
     slots_.push_back({head_, std::move(record)});
     expire(now, evicted);
     trim(now, evicted);
+    if (expiries_.size() > 64 && expiries_.size() / 2 > slots_.size()) forget_expiries();
     return id;
   }
 
@@ -246,6 +250,8 @@ class Log {
     Position position;
     RecordPtr record;  // null: expired or superseded
   };
+  using Expiry = std::pair<TimePoint, Position>;
+  using Expiries = std::priority_queue<Expiry, std::vector<Expiry>, std::greater<>>;
   struct Epoch {
     std::uint64_t epoch;
     Position base;         // the position before its first message
@@ -319,6 +325,16 @@ class Log {
     dense_ = false;
   }
 
+  // Those of messages that went for other reasons, once they are the majority.
+  void forget_expiries() {
+    std::vector<Expiry> kept;
+    for (const auto& slot : slots_) {
+      const Record* record = slot.record.get();
+      if (record && record->expires != TimePoint::max()) kept.emplace_back(record->expires, record->position);
+    }
+    expiries_ = Expiries(std::greater<>(), std::move(kept));
+  }
+
   void drop_key(const Record& record) {
     if (!record.message.key) return;
     const auto entry = keys_.find(*record.message.key);
@@ -358,8 +374,7 @@ class Log {
   std::deque<Slot> slots_;
   std::vector<Epoch> epochs_;
   std::unordered_map<std::string, Position> keys_;
-  std::priority_queue<std::pair<TimePoint, Position>, std::vector<std::pair<TimePoint, Position>>, std::greater<>>
-      expiries_;
+  Expiries expiries_;
   Position head_ = 0;
   Window history_;
   Window tail_;

@@ -6,6 +6,7 @@
 #include <downlink/asio.hpp>
 #include <downlink/channel/channel.hpp>
 #include <downlink/completion.hpp>
+#include <downlink/misuse.hpp>
 
 namespace downlink {
 
@@ -23,7 +24,8 @@ class Publisher {
     return state_->append(std::move(message));
   }
 
-  /// The same for every channel: completes with `void(error_code, MessageId)` once the log has the message.
+  /// The same for every channel: completes with `void(error_code, MessageId)` once the log has the message. One more
+  /// error: `engine_failed`, where the engine throws.
   template <class CompletionToken>
   auto async_publish(Message message, CompletionToken&& token) const {
     return net::async_initiate<CompletionToken, void(error_code, MessageId)>(
@@ -34,7 +36,10 @@ class Publisher {
             if (state->closed()) bad = errc::channel_closed;
             if (bad) return complete(std::move(handler), bad, {});
             const auto executor = executor_of(handler);
-            options.engine->async_publish(std::move(taken), detail::Completion(std::move(handler), executor));
+            const detail::Completion done(std::move(handler), executor);
+            if (detail::thrown_by([&] { options.engine->async_publish(std::move(taken), done); })) {
+              done(error_code(errc::engine_failed), MessageId{});
+            }
             return;
           }
           const auto published = state->append(std::move(taken));

@@ -1,19 +1,23 @@
 #pragma once
 
 #include <atomic>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
 #ifdef DOWNLINK_BOOST_ASIO
+#include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/compose.hpp>
 #else
+#include <asio/bind_cancellation_slot.hpp>
 #include <asio/compose.hpp>
 #endif
 
 #include <downlink/asio.hpp>
 #include <downlink/channel/channel.hpp>
+#include <downlink/misuse.hpp>
 
 namespace downlink {
 
@@ -79,7 +83,8 @@ class BasicSubscription {
   }
 
   /// Completes with `void(error_code, Batch)` as soon as there is something. After the channel's last message:
-  /// `errc::channel_closed`.
+  /// `errc::channel_closed`. When it is cancelled (terminal cancellation, Asio's default): `operation_aborted`, and no
+  /// message is passed over.
   template <class CompletionToken>
   auto async_next(CompletionToken&& token) {
     return net::async_compose<CompletionToken, void(error_code, Batch)>(Next{state_}, token, state_->timer);
@@ -100,6 +105,9 @@ class BasicSubscription {
       } else if (!options.cursor.empty() && options.cursor != "latest") {
         start = {StartRequest::Kind::cursor, options.cursor, 0};
       }
+      if (options.max_batch == 0) detail::throw_invalid_argument("SubscriptionOptions: max_batch is at least 1");
+      if (options.max_batch_bytes == 0)
+        detail::throw_invalid_argument("SubscriptionOptions: max_batch_bytes is at least 1");
       const auto attached = channel->attach(start, DefaultStart::latest);
       next = attached.start.next;
       gap = attached.start.gap;
@@ -109,6 +117,14 @@ class BasicSubscription {
       if (pending.exchange(true)) return;
       net::post(strand, [self = this->shared_from_this()] {
         self->pending.exchange(false);
+        self->timer.cancel();
+      });
+    }
+
+    // From any thread: ends the operation of that number, unless it has come to something.
+    void cancel(std::uint64_t number) {
+      net::post(strand, [self = this->shared_from_this(), number] {
+        self->cancelled = number;
         self->timer.cancel();
       });
     }
@@ -141,6 +157,8 @@ class BasicSubscription {
     net::basic_waitable_timer<std::chrono::steady_clock, net::wait_traits<std::chrono::steady_clock>, Strand> timer;
     std::atomic<bool> pending{false};
     std::atomic<bool> gone{false};
+    std::uint64_t operations = 0;
+    std::uint64_t cancelled = 0;  // the number of the last operation that was
     detail::Position next = 1;
     bool gap = false;
   };
@@ -150,6 +168,7 @@ class BasicSubscription {
   struct Next {
     std::shared_ptr<State> state;
     enum { starting, reading, completing } step = starting;
+    std::uint64_t number = 0;
     error_code error = {};
     Batch batch = {};
 
@@ -160,14 +179,31 @@ class BasicSubscription {
       if (step == completing) return self.complete(error, std::move(batch));
       if (step == starting) {
         step = reading;
+        number = ++kept->operations;
+        take_cancellation(self);
         return net::post(net::bind_executor(kept->strand, std::move(self)));
       }
-      if (kept->read(error, batch)) {
+      const bool something = kept->read(error, batch);
+      const bool cancelled = kept->cancelled == number;
+      if (cancelled && !something) error = net::error::operation_aborted;
+      if (something || cancelled) {
         step = completing;
         return net::post(std::move(self));
       }
       kept->timer.expires_at(TimePoint::max());
-      kept->timer.async_wait(net::bind_executor(kept->strand, std::move(self)));
+      take_cancellation(self);
+      kept->timer.async_wait(
+          net::bind_cancellation_slot(net::cancellation_slot(), net::bind_executor(kept->strand, std::move(self))));
+    }
+
+    // By the operation itself, not by what it waits for: a wait is cancelled by news too. Forgotten with each step.
+    template <class Self>
+    void take_cancellation(const Self& self) {
+      auto slot = net::get_associated_cancellation_slot(self);
+      if (!slot.is_connected()) return;
+      slot.assign([weak = std::weak_ptr(state), of = number](net::cancellation_type) {
+        if (const auto cancelling = weak.lock()) cancelling->cancel(of);
+      });
     }
   };
 

@@ -268,7 +268,10 @@ class Connection : public Carrier, public ShardMember {
     if (state_ == State::closed) return;
     state_ = State::closed;
     stop_waiting();
-    if (http_ && http_->held) http_->held.reset();
+    if (http_) {
+      http_->held.reset();
+      http_->hold.unlink();
+    }
     if (session_) session_ends({silent_ ? EndReason::shutdown : EndReason::peer_left});
     subscriber_left();
     if (session_) session_->abandon();

@@ -54,6 +54,7 @@ DOWNLINK_DECL void Connection::poll(const TransportOps& transport) {
     http.held.emplace(this, answer, shard());
     if (http.held->start(shard().feed(state), http.start, start, wait)) return;
     http.held.reset();
+    state_ = State::handling;
     subscriber_left();
     return refuse_over_limit("the channel has too many subscribers");
   }

@@ -171,6 +171,7 @@ DOWNLINK_DECL void Connection::refuse(int status, std::string_view detail, bool 
 }
 
 DOWNLINK_DECL void Connection::send_response() {
+  if (state_ == State::closed) return;  // by the application, when the log told it of a refusal
   state_ = State::responding;
   flush_response();
 }

@@ -141,7 +141,7 @@ class EndpointBase {
   auto async_drain(std::chrono::milliseconds time, CompletionToken&& token) {
     return net::async_initiate<CompletionToken, void()>(
         [this, time](auto handler) {
-          const auto executor = net::get_associated_executor(handler, core_->shards.front()->executor());
+          const auto executor = net::get_associated_executor(handler, living_shard(0)->executor());
           drain(time, detail::Completion(std::move(handler), executor));
         },
         token);
@@ -160,6 +160,8 @@ class EndpointBase {
 
  private:
   friend struct detail::EndpointAccess;
+  struct Draining;
+  const std::shared_ptr<detail::Shard>& living_shard(std::size_t number) const;
   using GiveBack = detail::ConnectionOver<SocketStream>::GiveBack;
 
   template <class Socket>
@@ -255,10 +257,19 @@ DOWNLINK_DECL std::string EndpointBase::head_text(const RequestHead& head) {
   return text;
 }
 
+// From the one of that number on, the first whose loop is there; that one where there is none.
+DOWNLINK_DECL const std::shared_ptr<detail::Shard>& EndpointBase::living_shard(std::size_t number) const {
+  const auto& shards = core_->shards;
+  for (std::size_t i = 0; i < shards.size(); ++i) {
+    if (const auto& shard = shards[(number + i) % shards.size()]; !shard->gone()) return shard;
+  }
+  return shards[number % shards.size()];
+}
+
 DOWNLINK_DECL void EndpointBase::serve(SocketStream::Socket::native_handle_type native, int family, std::string read,
                                        GiveBack give_back) {
-  const auto index = core_->next_shard.fetch_add(1, std::memory_order_relaxed) % core_->shards.size();
-  const auto& shard = core_->shards[index];
+  const auto& shard = living_shard(core_->next_shard.fetch_add(1, std::memory_order_relaxed));
+  if (shard->gone()) return detail::close_native(native);
   SocketStream stream{SocketStream::Socket(shard->executor(), net::generic::stream_protocol(family, 0), native)};
   stream.configure(core_->options.socket);
   auto* over = new detail::ConnectionOver<SocketStream>(core_, *shard, std::move(stream));
@@ -267,26 +278,51 @@ DOWNLINK_DECL void EndpointBase::serve(SocketStream::Socket::native_handle_type 
   connection->start_on_shard(std::move(read));
 }
 
-DOWNLINK_DECL void EndpointBase::drain(std::chrono::milliseconds time, std::function<void()> done) {
-  core_->draining.store(true);
-  struct Draining {
-    std::atomic<std::size_t> shards;
-    std::function<void()> done;
+// A drain under way: over once no shard has a part in it any more. Each lets go of its part when it has drained, or
+// with its loop; with the loop where the handler is called by default, all is over.
+struct EndpointBase::Draining {
+  struct Part {
+    Part(std::shared_ptr<Draining> of, std::shared_ptr<detail::Shard> on)
+        : draining(std::move(of)), shard(std::move(on)) {}
+    Part(const Part&) = delete;
+    Part& operator=(const Part&) = delete;
+    ~Part() {
+      if (shard->gone() && shard == draining->home) draining->finish();
+    }
+    std::shared_ptr<Draining> draining;
+    std::shared_ptr<detail::Shard> shard;
   };
-  auto draining = std::make_shared<Draining>();
-  draining->shards = core_->shards.size();
-  draining->done = std::move(done);
-  const auto& first = core_->shards.front();
-  first->dispatch([core = core_] { core->log({.event = LogEvent::drain_began, .text = "draining"}); });
-  for (const auto& shard : core_->shards) {
-    shard->dispatch([shard, time, draining, core = core_] {
-      shard->drain(time, [draining, core] {
-        if (draining->shards.fetch_sub(1) > 1) return;
-        core->log({.event = LogEvent::drain_ended, .text = "drained"});
-        core->stopped.store(true);
-        draining->done();
-      });
-    });
+
+  Draining(std::shared_ptr<detail::EndpointCore> of, std::shared_ptr<detail::Shard> handlers,
+           std::function<void()> then)
+      : core(std::move(of)), home(std::move(handlers)), done(std::move(then)) {}
+  Draining(const Draining&) = delete;
+  Draining& operator=(const Draining&) = delete;
+  ~Draining() { finish(); }
+
+  void finish() {
+    if (finished.exchange(true)) return;
+    core->log({.event = LogEvent::drain_ended, .text = "drained"});
+    core->stopped.store(true);
+    std::exchange(done, {})();
+  }
+
+  std::shared_ptr<detail::EndpointCore> core;
+  std::shared_ptr<detail::Shard> home;
+  std::function<void()> done;
+  std::atomic<bool> finished{false};
+};
+
+DOWNLINK_DECL void EndpointBase::drain(std::chrono::milliseconds time, std::function<void()> done) {
+  const auto core = core_;  // whom the log tells may destroy this
+  core->draining.store(true);
+  const auto home = living_shard(0);
+  const auto draining = std::make_shared<Draining>(core, home, std::move(done));
+  home->dispatch([core] { core->log({.event = LogEvent::drain_began, .text = "draining"}); });
+  for (const auto& shard : core->shards) {
+    if (shard->gone()) continue;
+    const auto part = std::make_shared<Draining::Part>(draining, shard);
+    shard->dispatch([part, time] { part->shard->drain(time, [part] {}); });
   }
 }
 

@@ -62,6 +62,9 @@ class Listener final : public ShardMember, public Deadline, public std::enable_s
     shard_->remove(*this);
   }
 
+  /// The loop is going, and may never have run `start`.
+  void forget() { acceptor_.reset(); }
+
   void shut_down() override { stop(); }
   void drain(std::chrono::milliseconds) override { stop(); }
   void expired() override { accept(); }

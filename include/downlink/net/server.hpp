@@ -46,7 +46,12 @@ DOWNLINK_DECL Listening::Listening(ServerOptions options) : options_(std::move(o
 DOWNLINK_DECL void Listening::start(const std::shared_ptr<EndpointCore>& core) {
   if (listener_) throw std::logic_error("the server was started already");
   listener_ = std::make_shared<Listener>(core, options_);
-  core->shards.front()->dispatch([listener = listener_] { listener->start(); });
+  const auto& shard = core->shards.front();
+  // Where the loop goes before it has run this, the socket goes too.
+  const std::shared_ptr<Listener> starting(listener_.get(), [kept = listener_, shard](Listener*) {
+    if (shard->gone()) kept->forget();
+  });
+  shard->dispatch([starting] { starting->start(); });
 }
 
 DOWNLINK_DECL void Listening::start(const std::shared_ptr<EndpointCore>& core, error_code& error) {

@@ -36,7 +36,7 @@ class BatchedFanOut : public FanOut {
       while (budget > 0 && !form->todo_.empty()) visit(*form, budget);
       if (form->has_work()) return true;
     }
-    return false;
+    return feed.has_work();  // somebody called back may have come to an earlier form
   }
 
   void finish() final {

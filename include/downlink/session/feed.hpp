@@ -206,7 +206,7 @@ class Feed final : public ListNode, public Waker {
       }
       if (form.has_work()) return true;
     }
-    return false;
+    return has_work();  // somebody called back may have come to an earlier form
   }
 
   /// Once it returns, no wake-up reaches this feed any more.

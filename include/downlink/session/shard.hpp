@@ -5,6 +5,7 @@
 #include <atomic>
 #include <chrono>
 #include <functional>
+#include <iterator>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -126,16 +127,15 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
   /// Runs `task` on the shard, in one of its later turns. Safe from any thread.
   void post(Task task) {
     if (gone_) return;
-    {
-      const std::lock_guard guard(tasks_mutex_);
-      tasks_.push_back(std::move(task));
-    }
+    // Under the lock, because the task may be the last to keep the shard.
+    const std::lock_guard guard(tasks_mutex_);
+    tasks_.push_back(std::move(task));
     schedule();
   }
   /// The same, but at once when called on the shard, or when the shard is free and called from its loop.
   template <class Function>
   void dispatch(Function&& function) {
-    if (!executor_.running_in_this_thread()) return post(std::forward<Function>(function));
+    if (gone_ || !executor_.running_in_this_thread()) return post(std::forward<Function>(function));
     enter(std::forward<Function>(function));
   }
   /// For completion handlers, which the loop calls on one of its threads: goes on on the shard, at once when it is
@@ -211,6 +211,13 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
   void pin(Hold& hold) {
     if (!hold.linked()) holds_.push_back(hold);
   }
+  /// Whether too much of a channel's is held is looked at when it has news; this is for where none may come.
+  void look_at_pinned(const std::shared_ptr<ChannelState>& channel) {
+    if (!channel->pins_too_much()) return;
+    post([self = shared_from_this(), channel] {
+      if (!self->stopped_) self->relieve(*channel);
+    });
+  }
 
   /// Closes every member, leaves every channel and calls nobody any more. On the shard, or while nothing runs it.
   void shut_down() {
@@ -224,23 +231,42 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
     for (auto& [channel, feed] : feeds_) feed->leave();
     ready_.exchange(nullptr, std::memory_order_acq_rel);
     if (!in_turn_) feeds_.clear();
+    static_cast<Deadline&>(drain_end_).unlink();
+    if (const auto done = std::exchange(drained_, {})) done();
   }
 
   /// Ends every member in an orderly way, streams spread over half of `time`, resets what is left after it, and calls
-  /// `done`.
+  /// `done`. Where it is called again meanwhile, what comes first is the end of both.
   void drain(std::chrono::milliseconds time, std::function<void()> done) {
     if (stopped_) return done();
+    const auto due = update_now() + time;
+    const bool sooner = !drained_ || due < drain_due_;
+    if (drained_) {
+      done = [first = std::exchange(drained_, {}), second = std::move(done)] {
+        first();
+        second();
+      };
+    }
+    std::minstd_rand random(std::random_device{}());
     List<ShardMember> members;
     members.take_all(members_);
-    std::minstd_rand random(std::random_device{}());
     const auto spread = static_cast<unsigned>(std::max<std::chrono::milliseconds::rep>(time.count() / 2, 1));
     while (!members.empty()) {
       ShardMember& member = members.front();
       members_.push_back(member);
-      member.drain(std::chrono::milliseconds(random() % spread));
+      if (!stopped_) {
+        member.drain(std::chrono::milliseconds(random() % spread));
+      } else {  // by a callback
+        static_cast<ListNode&>(member).unlink();
+        member.shut_down();
+      }
     }
+    if (stopped_) return done();
     drained_ = std::move(done);
     if (members_.empty()) return finish_drain();
+    arm(wheel_.next_due());  // it was let go of where the list was empty in between
+    if (!sooner) return;
+    drain_due_ = due;
     set(drain_end_, time);
   }
 
@@ -270,11 +296,8 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
   };
 
   void finish_drain() {
-    const auto done = std::exchange(drained_, {});
-    static_cast<Deadline&>(drain_end_).unlink();
     const auto self = shared_from_this();
     shut_down();
-    if (done) done();
   }
 
   // The one pending task of the shard. Its operation lives in the shard, so that a wake-up allocates nothing.
@@ -297,9 +320,9 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
   void turn() {
     // First the flag, then the list, then (in the feeds) the head: news that comes from here on makes another turn.
     scheduled_.exchange(false, std::memory_order_acq_rel);
-    if (one_thread_) return take_turn();
     if (!busy_.exchange(true)) return run_alone([this] { take_turn(); });
-    // Somebody else is at it, and makes another turn for this one, unless that was done before the wish was there.
+    // Somebody else is at it, or a callback made in a turn runs the loop, and makes another turn for this one, unless
+    // that was done before the wish was there.
     wanted_.store(true);
     if (!busy_.load()) schedule();
   }
@@ -307,10 +330,15 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
   template <class Function>
   void run_alone(Function&& function) {
     thread_.store(std::this_thread::get_id(), std::memory_order_relaxed);
+    struct Leaving {  // by an exception of the application's too
+      Shard& shard;
+      ~Leaving() {
+        shard.thread_.store(std::thread::id(), std::memory_order_relaxed);
+        shard.busy_.store(false);
+        if (shard.wanted_.exchange(false)) shard.schedule();
+      }
+    } const leaving{*this};
     std::forward<Function>(function)();
-    thread_.store(std::thread::id(), std::memory_order_relaxed);
-    busy_.store(false);
-    if (wanted_.exchange(false)) schedule();
   }
   bool runs_here() const { return thread_.load(std::memory_order_relaxed) == std::this_thread::get_id(); }
 
@@ -319,8 +347,22 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
       const std::lock_guard guard(tasks_mutex_);
       running_.swap(tasks_);
     }
-    for (auto& task : running_) task();
-    running_.clear();
+    struct Running {
+      Shard& shard;
+      std::size_t begun = 0;
+      ~Running() {
+        // Where one has thrown, the others are for the next turn.
+        if (begun < shard.running_.size()) {
+          const std::lock_guard guard(shard.tasks_mutex_);
+          const auto rest = shard.running_.begin() + static_cast<std::ptrdiff_t>(begun);
+          shard.tasks_.insert(shard.tasks_.begin(), std::make_move_iterator(rest),
+                              std::make_move_iterator(shard.running_.end()));
+          shard.schedule();
+        }
+        shard.running_.clear();
+      }
+    } running{*this};
+    while (running.begun < running_.size()) running_[running.begun++]();
   }
 
   void take_turn() {
@@ -432,7 +474,7 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
   const bool one_thread_;
   TimePoint now_;
 
-  // On a loop of several threads: whether somebody runs on the shard, who, and whether a turn came meanwhile.
+  // Whether somebody runs on the shard (with one thread: a turn does), who, and whether a turn came meanwhile.
   std::atomic<bool> busy_{false};
   std::atomic<bool> wanted_{false};
   std::atomic<std::thread::id> thread_{};
@@ -457,6 +499,7 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
   List<ShardMember> members_;
   std::function<void()> drained_;
   DrainEnd drain_end_{*this};
+  TimePoint drain_due_ = {};
   std::atomic<bool> gone_{false};
   std::atomic<bool> stopped_{false};
   bool in_turn_ = false;

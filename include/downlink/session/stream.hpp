@@ -18,6 +18,9 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 #endif
+#if !defined(_WIN32)
+#include <unistd.h>
+#endif
 
 namespace downlink {
 
@@ -84,6 +87,19 @@ struct SocketLimits {
   /// heartbeats, or the write timeout where that is longer: the library's own deadlines come first.
   std::optional<std::chrono::milliseconds> user_timeout = {};
 };
+
+namespace detail {
+
+/// Closes a socket for which no loop is left.
+inline void close_native(net::generic::stream_protocol::socket::native_handle_type native) {
+#if defined(_WIN32)
+  ::closesocket(native);
+#else
+  ::close(native);
+#endif
+}
+
+}  // namespace detail
 
 /// The stream of a TCP or local socket. For the library's own.
 class SocketStream {

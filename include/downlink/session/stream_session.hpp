@@ -201,7 +201,8 @@ class StreamSession : public Subscriber {
     if (ending_) return;
     decide(ending);
     entry_.leave();
-    if (!blocked_) flush();
+    if (blocked_) return keep_little();
+    flush();
   }
 
   void broken(EndReason reason) {
@@ -380,14 +381,19 @@ class StreamSession : public Subscriber {
         rest.append(segment.bytes() + cut, kept - cut);
       }
     }
-    if (rest.empty()) return;
-    partial_ = Segment::copy(0, rest);
-    partial_begin_ = 0;
-    partial_end_ = static_cast<std::uint32_t>(rest.size());
+    if (!rest.empty()) {
+      partial_ = Segment::copy(0, rest);
+      partial_begin_ = 0;
+      partial_end_ = static_cast<std::uint32_t>(rest.size());
+    }
+    // A backlog that it asked for is no lag of its own, but what it is read from goes as soon as others read on.
+    if (entry_.next > entry_.feed->owner().floor()) return;
+    keep_little();
+    if (hold_) shard().look_at_pinned(entry_.feed->owner().channel());
   }
 
-  // Past the lag bound: the rest of a message that the peer has begun to take must not keep a whole segment that its
-  // cache will drop. A little is copied out; more is counted, and let go of when there is too much of it.
+  // Behind the live tail, or ended: the rest of a message that the peer has begun to take must not keep a whole segment
+  // that its cache will drop. A little is copied out; more is counted, and let go of when there is too much of it.
   void keep_little() {
     if (!partial_ || partial_->is_copy() || hold_) return;
     const std::uint32_t left = partial_end_ - partial_begin_;
@@ -420,7 +426,8 @@ class StreamSession : public Subscriber {
     entry_.next = jumped ? channel().resume_earliest() : channel().resume_newest();
     entry_.joined = std::max(entry_.joined, entry_.next);
     tell_gap(last);
-    resume();
+    // In a later visit: publishers that are faster than this go on being so.
+    if (!blocked_ && flush() && entry_.feed) entry_.feed->again(entry_);
   }
 
   bool skips() const {

@@ -1,0 +1,140 @@
+#include <algorithm>
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <downlink/channel/publisher.hpp>
+#include <downlink/session/stream_session.hpp>
+
+#include "support/catch.hpp"
+
+using namespace downlink;
+using namespace downlink::detail;
+
+namespace {
+
+struct Plain {
+  static void encode(std::string& out, const MessageView& message) { out += message.data; }
+};
+
+constexpr StreamOps plain_ops{&form_ops<Plain>,
+                              {},
+                              true,
+                              false,
+                              false,
+                              [](std::string& out, const Opening&) { out += "open"; },
+                              [](std::string& out, const GapNotice&) { out += "gap"; },
+                              [](std::string& out) { out += "beat"; },
+                              [](std::string&, const MessageView&) {},
+                              [](std::string& out, const Ending&) { out += "end"; }};
+
+/// A peer that takes what `takes` says of what it is offered.
+struct TestCarrier final : Carrier {
+  explicit TestCarrier(Shard& shard, std::function<std::size_t(std::size_t)> taker)
+      : Carrier(shard), takes(std::move(taker)), session(*this, plain_ops) {}
+  ~TestCarrier() { session.abandon(); }
+
+  void start(const Channel& channel, const StartRequest& start) {
+    auto& feed = shard().feed(ChannelAccess::state(channel));
+    const auto begin = session.join(feed, start, DefaultStart::latest);
+    session.open("head", *begin, start);
+  }
+
+  const StreamOptions& stream_options() const override { return options; }
+  IoResult try_write(std::span<const net::const_buffer> buffers) override {
+    const std::size_t taken = takes(net::buffer_size(buffers));
+    if (taken == 0) return {IoResult::State::would_block, 0};
+    return {IoResult::State::moved, taken};
+  }
+  void await_writable() override {}
+  void session_done(EndReason) override {}
+  void session_broken(EndReason) override {
+    broken = true;
+    session.abandon();
+  }
+  void message_came(std::string, bool) override {}
+  std::size_t max_message() const override { return 1; }
+  void send_to_peer(Message, std::shared_ptr<PeerState>) override {}
+  void close_peer(bool) override {}
+
+  StreamOptions options;
+  std::function<std::size_t(std::size_t)> takes;
+  bool broken = false;
+  StreamSession session;
+};
+
+// Takes all at first, then a little of one offer.
+auto stalling() {
+  return [offers = 0](std::size_t size) mutable { return ++offers == 1 ? size : offers == 2 ? std::size_t{100} : 0; };
+}
+
+}  // namespace
+
+TEST_CASE("who stalls in a backlog that it asked for holds no more than max_pinned with the others",
+          "[session][DESIGN-3.5]") {
+  const bool ends = GENERATE(false, true);
+  net::io_context io{1};
+  const auto shard = std::make_shared<Shard>(io, true);
+  Channel channel({.history = {.max_messages = 600}, .max_encoded = 256 << 10, .max_pinned = 1 << 20});
+  std::vector<MessageId> ids;
+  for (int i = 0; i < 600; ++i) ids.push_back(Publisher(channel).publish({.data = std::string(10'000, 'x')}).value());
+  std::vector<std::unique_ptr<TestCarrier>> readers;
+  shard->post([&] {
+    for (std::size_t i = 0; i < 100; ++i) {
+      readers.push_back(std::make_unique<TestCarrier>(*shard, stalling()));
+      readers.back()->start(channel, {StartRequest::Kind::cursor, ids[i * 61 % 500].to_string(), 0});
+    }
+  });
+  io.poll();
+  if (ends) {
+    shard->post([&] {
+      for (auto& reader : readers) reader->session.end({EndReason::shutdown, "over"});
+    });
+    io.restart();
+    io.poll();
+  }
+  // Nothing has been published since: nothing but the stalls themselves can have called for relief.
+  const auto& use = ChannelAccess::state(channel)->encoded_use();
+  CHECK(use.pinned <= (1 << 20));
+  std::size_t broken = 0;
+  for (const auto& reader : readers) broken += reader->broken ? 1 : 0;
+  CHECK(broken > 0);
+  CHECK(broken < readers.size());
+}
+
+TEST_CASE("who is told of a gap while more is published than it can follow leaves the loop its turns",
+          "[session][DESIGN-3.7][WIRE-7]") {
+  net::io_context io{1};
+  const auto shard = std::make_shared<Shard>(io, true);
+  Channel channel({.history = {.max_messages = 1}, .max_lag_messages = 1, .lag_policy = LagPolicy::skip});
+  const Publisher publisher(channel);
+  bool publishing = false;
+  std::size_t offers = 0;
+  std::size_t most = 0;
+  TestCarrier reader(*shard, [&](std::size_t size) {
+    // As if publishers on other threads were faster than any send.
+    if (publishing) {
+      for (int i = 0; i < 3; ++i) publisher.publish({.data = "news"});
+    }
+    ++offers;
+    return size;
+  });
+  shard->post([&] { reader.start(channel, {}); });
+  io.poll();
+  publishing = true;
+  for (int i = 0; i < 3; ++i) publisher.publish({.data = "news"});
+  io.restart();
+  for (int turns = 0; turns < 100; ++turns) {
+    offers = 0;
+    io.poll_one();
+    most = std::max(most, offers);
+  }
+  CHECK(most <= 600);  // what a turn may send
+  publishing = false;
+  io.restart();
+  io.poll();
+  CHECK(ChannelAccess::state(channel)->stats().skips > 0);
+}
