@@ -239,6 +239,7 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
   /// `done`. Where it is called again meanwhile, what comes first is the end of both.
   void drain(std::chrono::milliseconds time, std::function<void()> done) {
     if (stopped_) return done();
+    time = std::min(time, longest_drain);
     const auto due = update_now() + time;
     const bool sooner = !drained_ || due < drain_due_;
     if (drained_) {
@@ -288,6 +289,7 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
   static constexpr std::size_t sends_at_once = 256;
   static constexpr std::size_t sends_between_clocks = 16;
   static constexpr std::chrono::microseconds slice{1000};
+  static constexpr std::chrono::milliseconds longest_drain = std::chrono::hours{24 * 365};  // as good as for ever
 
   struct DrainEnd final : Deadline {
     explicit DrainEnd(Shard& owner) : shard(owner) {}
