@@ -8,6 +8,14 @@
 #include <thread>
 #include <utility>
 
+#ifdef DOWNLINK_BOOST_ASIO
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+#else
+#include <asio/bind_cancellation_slot.hpp>
+#include <asio/cancellation_signal.hpp>
+#endif
+
 #include "channel/asking.hpp"
 #include "support/catch.hpp"
 #include "support/loop.hpp"

@@ -8,10 +8,10 @@
 #include <vector>
 
 #ifdef DOWNLINK_BOOST_ASIO
-#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/associated_cancellation_slot.hpp>
 #include <boost/asio/compose.hpp>
 #else
-#include <asio/bind_cancellation_slot.hpp>
+#include <asio/associated_cancellation_slot.hpp>
 #include <asio/compose.hpp>
 #endif
 
@@ -159,51 +159,49 @@ class BasicSubscription {
     std::atomic<bool> gone{false};
     std::uint64_t operations = 0;
     std::uint64_t cancelled = 0;  // the number of the last operation that was
+    error_code error = {};        // what the operation completes with
+    Batch batch = {};
     detail::Position next = 1;
     bool gap = false;
   };
 
-  // Reads on the strand, as wake-ups come there: none can come between reading nothing and waiting. Completes on the
-  // handler's own executor.
+  // The operation: handed to the strand as it is, and called again on its handler's executor to complete. Nowhere else
+  // is its cancellation slot touched.
   struct Next {
     std::shared_ptr<State> state;
-    enum { starting, reading, completing } step = starting;
-    std::uint64_t number = 0;
-    error_code error = {};
-    Batch batch = {};
+    bool begun = false;
 
     template <class Self>
-    void operator()(Self& self, error_code = {}) {
+    void operator()(Self& self) {
       // The state outlives the operation that is moved from.
       const auto kept = state;
-      if (step == completing) return self.complete(error, std::move(batch));
-      if (step == starting) {
-        step = reading;
-        number = ++kept->operations;
-        take_cancellation(self);
-        return net::post(net::bind_executor(kept->strand, std::move(self)));
+      if (std::exchange(begun, true)) return self.complete(kept->error, std::exchange(kept->batch, {}));
+      const auto number = ++kept->operations;
+      if (auto slot = net::get_associated_cancellation_slot(self); slot.is_connected()) {
+        slot.assign([weak = std::weak_ptr(kept), number](net::cancellation_type) {
+          if (const auto cancelling = weak.lock()) cancelling->cancel(number);
+        });
       }
-      const bool something = kept->read(error, batch);
-      const bool cancelled = kept->cancelled == number;
-      if (cancelled && !something) error = net::error::operation_aborted;
-      if (something || cancelled) {
-        step = completing;
-        return net::post(std::move(self));
-      }
-      kept->timer.expires_at(TimePoint::max());
-      take_cancellation(self);
-      kept->timer.async_wait(
-          net::bind_cancellation_slot(net::cancellation_slot(), net::bind_executor(kept->strand, std::move(self))));
+      net::post(kept->strand, Reading<Self>{kept, number, std::move(self)});
     }
+  };
 
-    // By the operation itself, not by what it waits for: a wait is cancelled by news too. Forgotten with each step.
-    template <class Self>
-    void take_cancellation(const Self& self) {
-      auto slot = net::get_associated_cancellation_slot(self);
-      if (!slot.is_connected()) return;
-      slot.assign([weak = std::weak_ptr(state), of = number](net::cancellation_type) {
-        if (const auto cancelling = weak.lock()) cancelling->cancel(of);
-      });
+  // Reads on the strand, as wake-ups come there: none can come between reading nothing and waiting.
+  template <class Operation>
+  struct Reading {
+    std::shared_ptr<State> state;
+    std::uint64_t number;
+    Operation operation;
+
+    void operator()(error_code = {}) {
+      const auto kept = state;
+      kept->error = {};
+      const bool something = kept->read(kept->error, kept->batch);
+      const bool cancelled = kept->cancelled == number;
+      if (!something && cancelled) kept->error = net::error::operation_aborted;
+      if (something || cancelled) return net::post(std::move(operation));
+      kept->timer.expires_at(TimePoint::max());
+      kept->timer.async_wait(net::bind_executor(kept->strand, std::move(*this)));
     }
   };
 

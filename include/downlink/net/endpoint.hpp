@@ -96,6 +96,8 @@ class EndpointBase {
           const auto handler_executor = net::get_associated_executor(handler, executor);
           const detail::Completion complete(std::move(handler), handler_executor);
           error_code error;
+          if (living_shard(0)->gone()) error = net::error::operation_aborted;
+          if (error) return complete(error, std::move(given), std::move(bytes));
           const auto protocol = given.local_endpoint(error).protocol();
           auto native = take_native(given, error);
           if (error) return complete(error, std::move(given), std::move(bytes));
@@ -278,24 +280,11 @@ DOWNLINK_DECL void EndpointBase::serve(SocketStream::Socket::native_handle_type 
   connection->start_on_shard(std::move(read));
 }
 
-// A drain under way: over once no shard has a part in it any more. Each lets go of its part when it has drained, or
-// with its loop; with the loop where the handler is called by default, all is over.
+// A drain under way: over once each shard has drained and let go of it, or with the loop where the handler is called by
+// default.
 struct EndpointBase::Draining {
-  struct Part {
-    Part(std::shared_ptr<Draining> of, std::shared_ptr<detail::Shard> on)
-        : draining(std::move(of)), shard(std::move(on)) {}
-    Part(const Part&) = delete;
-    Part& operator=(const Part&) = delete;
-    ~Part() {
-      if (shard->gone() && shard == draining->home) draining->finish();
-    }
-    std::shared_ptr<Draining> draining;
-    std::shared_ptr<detail::Shard> shard;
-  };
-
-  Draining(std::shared_ptr<detail::EndpointCore> of, std::shared_ptr<detail::Shard> handlers,
-           std::function<void()> then)
-      : core(std::move(of)), home(std::move(handlers)), done(std::move(then)) {}
+  Draining(std::shared_ptr<detail::EndpointCore> of, std::function<void()> then)
+      : core(std::move(of)), done(std::move(then)) {}
   Draining(const Draining&) = delete;
   Draining& operator=(const Draining&) = delete;
   ~Draining() { finish(); }
@@ -308,7 +297,6 @@ struct EndpointBase::Draining {
   }
 
   std::shared_ptr<detail::EndpointCore> core;
-  std::shared_ptr<detail::Shard> home;
   std::function<void()> done;
   std::atomic<bool> finished{false};
 };
@@ -316,13 +304,19 @@ struct EndpointBase::Draining {
 DOWNLINK_DECL void EndpointBase::drain(std::chrono::milliseconds time, std::function<void()> done) {
   const auto core = core_;  // whom the log tells may destroy this
   core->draining.store(true);
+  auto draining = std::make_shared<Draining>(core, std::move(done));
   const auto home = living_shard(0);
-  const auto draining = std::make_shared<Draining>(core, home, std::move(done));
+  home->at_end([weak = std::weak_ptr(draining)] {
+    if (const auto ending = weak.lock()) ending->finish();
+  });
+  // From here on the shards alone have it, so that it ends on one of them.
+  std::vector<std::shared_ptr<Draining>> parts(core->shards.size(), draining);
+  draining.reset();
   home->dispatch([core] { core->log({.event = LogEvent::drain_began, .text = "draining"}); });
   for (const auto& shard : core->shards) {
-    if (shard->gone()) continue;
-    const auto part = std::make_shared<Draining::Part>(draining, shard);
-    shard->dispatch([part, time] { part->shard->drain(time, [part] {}); });
+    auto part = std::move(parts.back());
+    parts.pop_back();
+    shard->dispatch([shard, time, part = std::move(part)] { shard->drain(time, [part] {}); });
   }
 }
 

@@ -271,6 +271,12 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
     set(drain_end_, time);
   }
 
+  /// Calls `call` when the loop goes. Safe from any thread.
+  void at_end(Task call) {
+    const std::lock_guard guard(tasks_mutex_);
+    ends_.push_back(std::move(call));
+  }
+
   /// The loop itself is going: the same as `shut_down`, and nothing of the loop's is kept. Nothing may be posted from
   /// here on.
   void let_go() {
@@ -279,8 +285,13 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
     feeds_.clear();
     timer_.reset();
     std::vector<Task> dropped;
-    const std::lock_guard guard(tasks_mutex_);
-    dropped.swap(tasks_);
+    std::vector<Task> ends;
+    {
+      const std::lock_guard guard(tasks_mutex_);
+      dropped.swap(tasks_);
+      ends.swap(ends_);
+    }
+    for (const auto& end : ends) end();
   }
   /// Whether the loop is gone; safe from any thread that does not race with the loop's own end.
   bool gone() const { return gone_; }
@@ -352,9 +363,10 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
     struct Running {
       Shard& shard;
       std::size_t begun = 0;
+      bool done = false;
       ~Running() {
-        // Where one has thrown, the others are for the next turn.
-        if (begun < shard.running_.size()) {
+        if (!done) {
+          // One has thrown: the others, and what else there is, are for the next turn.
           const std::lock_guard guard(shard.tasks_mutex_);
           const auto rest = shard.running_.begin() + static_cast<std::ptrdiff_t>(begun);
           shard.tasks_.insert(shard.tasks_.begin(), std::make_move_iterator(rest),
@@ -365,6 +377,7 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
       }
     } running{*this};
     while (running.begun < running_.size()) running_[running.begun++]();
+    running.done = true;
   }
 
   void take_turn() {
@@ -483,6 +496,7 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
   std::mutex tasks_mutex_;
   std::vector<Task> tasks_;
   std::vector<Task> running_;
+  std::vector<Task> ends_;
 
   OperationStorage<128> turn_storage_;
   std::atomic<bool> scheduled_{false};
