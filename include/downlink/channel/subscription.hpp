@@ -129,8 +129,9 @@ class BasicSubscription {
       });
     }
 
-    // Whether there is something to complete with.
-    bool read(error_code& error, Batch& batch) {
+    // Whether there is something for the operation to complete with.
+    bool read() {
+      error = {};
       if (gone.load()) {
         error = net::error::operation_aborted;
         return true;
@@ -195,8 +196,7 @@ class BasicSubscription {
 
     void operator()(error_code = {}) {
       const auto kept = state;
-      kept->error = {};
-      const bool something = kept->read(kept->error, kept->batch);
+      const bool something = kept->read();
       const bool cancelled = kept->cancelled == number;
       if (!something && cancelled) kept->error = net::error::operation_aborted;
       if (something || cancelled) return net::post(std::move(operation));
