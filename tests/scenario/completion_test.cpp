@@ -22,9 +22,7 @@ TEST_CASE("async_serve takes callbacks, futures and coroutines", "[scenario][DES
   Embedded test;
   Connection client(test.application.port());
   client.send(request_text("GET", "/c"));
-  tcp::socket socket = test.application.accept();
-  std::string unread;
-  const auto head = Application::read_head(socket, unread);
+  auto [socket, unread, head] = test.application.accept_request();
   SECTION("a callback, on the socket's executor") {
     std::promise<std::pair<bool, std::thread::id>> promise;
     test.endpoint.async_serve(
@@ -61,9 +59,7 @@ TEST_CASE("an operation under way keeps its handler's loop running", "[scenario]
   net::io_context handlers;  // nothing but the operation is to keep it running
   Connection client(test.application.port());
   client.send(request_text("GET", "/c?wait=0.1"));
-  tcp::socket socket = test.application.accept();
-  std::string unread;
-  const auto head = Application::read_head(socket, unread);
+  auto [socket, unread, head] = test.application.accept_request();
   bool called = false;
   test.endpoint.async_serve(std::move(socket), head, unread,
                             net::bind_executor(handlers.get_executor(), [&](error_code, const tcp::socket&,
@@ -85,9 +81,7 @@ TEST_CASE("once an operation has completed, its handler's loop may go", "[scenar
     net::post(test.loop.context(), [future = initiated.get_future().share()] { future.wait(); });
     SECTION("async_serve") {
       client.send(request_text("GET", "/c"));
-      tcp::socket socket = test.application.accept();
-      std::string unread;
-      const auto head = Application::read_head(socket, unread);
+      auto [socket, unread, head] = test.application.accept_request();
       test.endpoint.async_serve(std::move(socket), head, unread,
                                 of_loop([&](error_code, const tcp::socket&, const std::string&) {
                                   loop.end();

@@ -20,6 +20,13 @@ namespace downlink::testing {
 
 using tcp = net::ip::tcp;
 
+/// A connection that an application has accepted, its first request's head, and what came beyond that.
+struct AcceptedRequest {
+  tcp::socket socket;
+  std::string unread;
+  RequestHead head;
+};
+
 /// An application's own acceptor, and the bytes that it reads.
 struct Application {
   explicit Application(net::io_context& context)
@@ -28,6 +35,11 @@ struct Application {
   std::uint16_t port() const { return acceptor.local_endpoint().port(); }
 
   tcp::socket accept() { return acceptor.accept(); }
+  AcceptedRequest accept_request() {
+    AcceptedRequest accepted{accept(), {}, {}};
+    accepted.head = read_head(accepted.socket, accepted.unread);
+    return accepted;
+  }
 
   /// Reads up to the end of a head; what came beyond it stays in `unread`.
   static RequestHead read_head(tcp::socket& socket, std::string& unread) {

@@ -44,9 +44,7 @@ TEST_CASE("after a poll the socket and the unread bytes come back", "[scenario][
   Connection client(test.application.port());
   client.send(request_text("GET", "/c?cursor=earliest") + request_text("GET", "/mine"));
 
-  tcp::socket socket = test.application.accept();
-  std::string unread;
-  const auto head = Application::read_head(socket, unread);
+  auto [socket, unread, head] = test.application.accept_request();
   REQUIRE(test.endpoint.handles(head));
   auto [back, rest] = take(test.endpoint.async_serve(std::move(socket), head, std::move(unread), net::use_future));
   CHECK(PollAnswer(client.read_response()).ids == std::vector<std::string>{id});
@@ -73,9 +71,7 @@ TEST_CASE("a held poll's socket comes back when it is answered, with what came m
   Embedded test;
   Connection client(test.application.port());
   client.send(request_text("GET", "/c?wait=60"));
-  tcp::socket socket = test.application.accept();
-  std::string unread;
-  const auto head = Application::read_head(socket, unread);
+  auto [socket, unread, head] = test.application.accept_request();
   auto served = test.endpoint.async_serve(std::move(socket), head, unread, net::use_future);
   REQUIRE(eventually([&] { return test.channel.subscriber_count() == 1; }));
   client.send(request_text("GET", "/mine"));
@@ -114,9 +110,7 @@ TEST_CASE("after a stream the socket comes back closed", "[scenario][DESIGN-5]")
   Embedded test;
   Connection client(test.application.port());
   client.send(request_text("GET", "/c", "Accept: text/event-stream\r\n"));
-  tcp::socket socket = test.application.accept();
-  std::string unread;
-  const auto head = Application::read_head(socket, unread);
+  auto [socket, unread, head] = test.application.accept_request();
   auto served = test.endpoint.async_serve(std::move(socket), head, unread, net::use_future);
   client.read_until("downlink.open");
   test.publisher.publish({.data = "1"});
@@ -142,9 +136,7 @@ TEST_CASE("a POST whose body was read in part or whole before is taken", "[scena
                     static_cast<int>(text.find("GET")), static_cast<int>(text.size())));
   Connection client(test.application.port());
   client.send(text.substr(0, cut));
-  tcp::socket socket = test.application.accept();
-  std::string unread;
-  const auto head = Application::read_head(socket, unread);
+  auto [socket, unread, head] = test.application.accept_request();
   auto served = test.endpoint.async_serve(std::move(socket), head, unread, net::use_future);
   client.send(text.substr(cut));
   auto [back, rest] = take(std::move(served));
