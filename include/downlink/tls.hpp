@@ -13,6 +13,7 @@
 #include <downlink/net/endpoint.hpp>
 #include <downlink/net/tls_context.hpp>
 #include <downlink/net/tls_stream.hpp>
+#include <downlink/session/shard_executor.hpp>
 
 /// \file
 /// TLS for servers and endpoints. Needs OpenSSL 3 (or 1.1.1): link `downlink::tls` beside the library.

@@ -13,7 +13,7 @@
 
 #include <downlink/asio.hpp>
 #include <downlink/misuse.hpp>
-#include <downlink/session/shard.hpp>
+#include <downlink/session/shard_executor.hpp>
 #include <downlink/wire/request_head.hpp>
 
 namespace downlink {
