@@ -2,7 +2,7 @@
 // node --test client_test.mjs
 
 import assert from "node:assert/strict";
-import { once } from "node:events";
+import { getEventListeners, once } from "node:events";
 import { createServer } from "node:http";
 import { test } from "node:test";
 import { Downlink, eventually, follow, plain } from "./support.mjs";
@@ -150,6 +150,24 @@ test("short polling asks again after its interval, at once where there is more, 
     [["e-6", "x"], ["e-7", [0, 255]], ["e-8", "cut here"], ["e-9", "again"]]);
   assert.deepEqual(requests.slice(0, 4).map(({ query }) => query.cursor), [undefined, "e-5", "e-7", "e-8"]);
   assert.ok(requests.every(({ query }) => !("wait" in query)));
+});
+
+test("a connection that lasts collects nothing, however often it polls and tries better transports", async (t) => {
+  let polls = 0;
+  let listeners;
+  const { client } = follow(t, "http://127.0.0.1/channels/news", {
+    transport: ["sse", "short-polling"],
+    pollInterval: 1,
+    upgradeAfter: 1,
+    fetch: async (_, { signal, headers }) => {
+      if (headers.Accept === "text/event-stream") return new Response("", { status: 406 });
+      polls += 1;
+      listeners = getEventListeners(signal, "abort").length;
+      return Response.json({ cursor: "e-1", messages: [] });
+    },
+  });
+  await eventually(() => client.stats.requests > polls + 50 && polls > 100, "no polls and trials");
+  assert.ok(listeners < 10, `${listeners} listeners wait for the end of the connection`);
 });
 
 test("a gap in a poll comes before its messages", async (t) => {
@@ -318,15 +336,151 @@ test("a token stands where it is told to, and headers of the application's go al
   assert.deepEqual(seen, [["s3cret", undefined, "a"], [undefined, "Bearer s3cret", "a"]]);
 });
 
-test("a held poll that something on the way ends is asked to be held for half as long", async (t) => {
+test("held polls that something on the way ends twice in a row are asked to be held for half as long", async (t) => {
   const { url, requests } = await serve(t, (_, response, number) => {
-    if (number % 2 === 0) poll(response, "e-1");
+    if (number % 2 === 0 || number === 3) poll(response, "e-1");
     else response.writeHead(504).end();
   });
   const { until } = follow(t, url, { transport: "long-polling", patience: -1, ...soon });
-  await until(() => requests.length >= 6);
-  assert.deepEqual(requests.slice(0, 6).map(({ query }) => query.wait),
-    [undefined, "25", undefined, "13", undefined, "7"]);
+  await until(() => requests.length >= 13);
+  // The fourth was held well, so that the next failure was the first again.
+  assert.deepEqual(requests.slice(0, 13).map(({ query }) => query.wait),
+    [undefined, "25", undefined, "25", "25", "25", undefined, "25", undefined, "13", undefined, "13", undefined]);
+});
+
+test("a client that ends its own held polls asks for no shorter ones", async (t) => {
+  const { url, requests } = await serve(t, (_, response, number) => {
+    if (number % 2 === 0) poll(response, "e-1");
+  });
+  const { client, until } = follow(t, url, { transport: "long-polling" });
+  for (let held = 1; held < 5; held += 1) {
+    await until(() => requests.length === 2 * held);
+    assert.equal(requests.at(-1).query.wait, "25");
+    client.reconnect();
+  }
+});
+
+test("auto comes to polling where streams and upgrades are cut instead of refused", async (t) => {
+  const asked = [];
+  const fetch = async (_, { headers }) => {
+    asked.push(headers.Accept);
+    if (headers.Accept === "text/event-stream") throw new TypeError("connection reset");
+    return Response.json({ cursor: "e-1", messages: [] });
+  };
+  const { client, opened } = follow(t, "http://test/", { WebSocket: undefined, fetch, ...soon });
+  await opened();
+  assert.equal(client.transport, "long-polling");
+  assert.ok(asked.filter((type) => type === "text/event-stream").length >= 3, "one failure alone may be the network's");
+});
+
+test("waits longer than timers can count are long, not none", async (t) => {
+  let requests = 0;
+  const refuse = async () => {
+    requests += 1;
+    return new Response("{}", { status: 503, headers: { "Retry-After": String(30 * 86400) } });
+  };
+  const waiting = follow(t, "http://test/", { transport: "sse", fetch: refuse, ...soon });
+  await waiting.until(() => waiting.of("error").length > 0);
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  assert.equal(requests, 1);
+
+  let trials = 0;
+  const fetch = async (_, { headers }) => {
+    if (headers.Accept !== "text/event-stream") return Response.json({ cursor: "e-1", messages: [] });
+    trials += 1;
+    return new Response("", { status: 406 });
+  };
+  const never = follow(t, "http://test/", { transport: ["sse", "short-polling"], upgradeAfter: Infinity, fetch, ...soon });
+  await never.opened();
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  assert.equal(trials, 1);
+});
+
+test("an option that is undefined has its default", async (t) => {
+  let requests = 0;
+  const fetch = async () => {
+    requests += 1;
+    return Response.json({ cursor: "e-1", messages: [] });
+  };
+  const { opened } = follow(t, "http://test/", { transport: "short-polling", pollInterval: undefined, timeout: undefined,
+    patience: undefined, random: undefined, fetch });
+  await opened();
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  assert.equal(requests, 1);
+});
+
+test("long polling is tried again only where an answer that was held has come through", async (t) => {
+  const held = [];
+  const fetch = async (url, { headers, signal }) => {
+    if (headers.Accept === "text/event-stream") return new Response("", { status: 406 });
+    if (!new URL(url).searchParams.has("wait")) return Response.json({ cursor: "e-1", messages: [] });
+    return new Promise((resolve, reject) => {
+      held.push(resolve);
+      signal.addEventListener("abort", () => reject(signal.reason));
+    });
+  };
+  const { client, opened, of, until } = follow(t, "http://test/", { transport: ["long-polling", "short-polling"],
+    pollInterval: 5, upgradeAfter: 20, fetch, ...soon });
+  const refuse = () => held.shift()(new Response("", { status: 504 }));
+  for (let times = 0; client.transport === "long-polling"; times += 1) {
+    await until(() => held.length > 0 || client.transport === "short-polling");
+    if (held.length > 0) refuse();
+  }
+  await opened();
+  const transports = of("transport").length;
+  await until(() => held.length > 0);
+  refuse();  // that was a trial
+  await until(() => held.length > 0);
+  assert.equal(of("transport").length, transports);
+  held.shift()(Response.json({ cursor: "e-1", messages: [] }));
+  await until(() => client.transport === "long-polling");
+});
+
+test("what worked is remembered where there was a choice, and there alone", async (t) => {
+  const kept = new Map();
+  globalThis.sessionStorage = { setItem: (name, value) => kept.set(name, value), getItem: (name) => kept.get(name) };
+  t.after(() => { delete globalThis.sessionStorage; });
+  const fetch = async (_, { headers }) => (headers.Accept === "text/event-stream" ? new Response("", { status: 406 })
+    : Response.json({ cursor: "e-1", messages: [] }));
+  await follow(t, "http://test/", { transport: "short-polling", fetch }).opened();
+  assert.equal(kept.size, 0);
+  await follow(t, "http://test/", { transport: ["sse", "short-polling"], fetch }).opened();
+  assert.deepEqual([...kept.values()], ["short-polling"]);
+  assert.equal(follow(t, "http://test/", { transport: ["sse", "short-polling"], fetch }).client.transport, "short-polling");
+});
+
+test("a listener that closes hears of no opening, and one that reconnects of no end", async (t) => {
+  const { url } = await serve(t, (_, response, number) => {
+    if (number === 1) response.writeHead(403).end();
+    else poll(response, "e-1");
+  });
+  const first = follow(t, url, { transport: "short-polling" });
+  first.client.addEventListener("transport", () => first.client.close());
+  await first.closed();
+  assert.deepEqual(first.heard.map(({ type }) => type), ["transport", "close"]);
+
+  const second = follow(t, url, { transport: "short-polling" });
+  second.client.addEventListener("error", () => second.client.reconnect());
+  await second.opened();
+  assert.deepEqual(second.heard.map(({ type }) => type), ["error", "transport", "open"]);
+});
+
+test("a server that does not answer what is sent fails it after the timeout", async (t) => {
+  const { url } = await serve(t, (request, response) => {
+    if (request.method === "GET") poll(response, "e-1");
+  });
+  const { client, opened } = follow(t, url, { transport: "short-polling", timeout: 100 });
+  await opened();
+  await assert.rejects(client.send("up"), { name: "TimeoutError" });
+});
+
+test("a token that can't be had, and a refusal without words, are errors like others", async (t) => {
+  const tokenless = follow(t, "http://test/", { transport: "sse", token: () => Promise.reject() });
+  await tokenless.until(() => tokenless.of("error").length > 0);
+  const fetch = async () => new Response("null", { status: 404 });
+  const { closed, of } = follow(t, "http://test/", { transport: "sse", fetch });
+  await closed();
+  assert.equal(of("error")[0].error.status, 404);
 });
 
 test("handlers may be properties, as EventSource has them", async (t) => {

@@ -86,6 +86,19 @@ test("a page that is offline does not try, and connects at once when the network
   }
 });
 
+test("streams of a hidden page come back with the network", async (t) => {
+  for (const transport of ["websocket", "sse"]) {
+    const { page, client, publish, texts } = await setUp(t, { transport });
+    await opened(client, transport);
+    await show(page, false);
+    await page.context().setOffline(true);
+    await until(client, async () => await client.get("readyState") === Downlink.CONNECTING);
+    await publish("while offline");
+    await page.context().setOffline(false);
+    await until(client, async () => (await texts()).length === 1);
+  }
+});
+
 test("a page that is shown while it waits to try again does not wait", async (t) => {
   const { page, proxy, client } = await setUp(t, { transport: "sse" });
   await opened(client, "sse");

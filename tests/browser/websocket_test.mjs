@@ -94,6 +94,51 @@ test("a WebSocket given up while it connects is closed once it has opened", asyn
   await opened();
 });
 
+test("a WebSocket given up while it connects, and that never opens, is closed all the same", async (t) => {
+  const socket = sockets();
+  const { client } = follow(t, "http://test/", { transport: "websocket", WebSocket: FakeSocket, patience: 50 });
+  const first = await socket(0);
+  client.close();
+  assert.equal(first.readyState, 0);
+  await eventually(() => first.readyState === 2);
+});
+
+test("a WebSocket that the page may not make gives way to the next transport", async (t) => {
+  const fetch = async () => Response.json({ cursor: "e-1", messages: [] });
+  class Forbidden {
+    constructor() { throw new DOMException("not by this page", "SecurityError"); }
+  }
+  const { client, opened, of } = follow(t, "http://test/",
+    { transport: ["websocket", "short-polling"], WebSocket: Forbidden, fetch, ...soon });
+  await opened();
+  assert.equal(client.transport, "short-polling");
+  assert.match(of("error")[0].error.message, /not by this page/);
+});
+
+test("a client whose message was refused follows on", async (t) => {
+  const socket = sockets();
+  const { opened } = follow(t, "http://test/", { transport: "websocket", WebSocket: FakeSocket, ...soon });
+  (await socket(0)).open();
+  (await socket(0)).deliver("id: e-1\nevent: downlink.open\n\n");
+  (await socket(0)).end(1008);
+  (await socket(1)).open();
+  (await socket(1)).deliver("id: e-1\nevent: downlink.open\n\n");
+  await opened(2);
+});
+
+test("a silent WebSocket beside which no poll is taken is made anew, and keeps its transport", async (t) => {
+  const socket = sockets();
+  const fetch = async () => new Response("{}", { status: 426 });
+  const { client, opened, of } = follow(t, "http://test/", { WebSocket: FakeSocket, fetch, timeout: 40, ...soon });
+  for (let number = 0; number < 2; number += 1) {
+    (await socket(number)).open();
+    (await socket(number)).deliver("id: e-1\nevent: downlink.open\n\n");
+  }
+  await opened(2);
+  assert.match(of("error")[0].error.message, /silent/);
+  assert.equal(client.transport, "websocket");
+});
+
 test("a silent WebSocket lives as long as a poll finds nothing that it has missed", async (t) => {
   const socket = sockets();
   const answers = [];
@@ -103,7 +148,7 @@ test("a silent WebSocket lives as long as a poll finds nothing that it has misse
   };
   const { of, until } = follow(t, "http://test/",
     { transport: "websocket", WebSocket: FakeSocket, fetch, timeout: 40, ...soon });
-  answers.push(new Response('{"cursor":"e-1","messages":[]}'), new Response("{}", { status: 426 }),
+  answers.push(new Response('{"cursor":"e-1","messages":[]}'), new Response('{"cursor":"e-1","messages":[]}'),
     new Response('{"cursor":"e-2","messages":[{"id":"e-2","data":"x"}]}'));
   const first = await socket(0);
   first.open();

@@ -16,19 +16,21 @@ export type Transport = "websocket" | "sse" | "long-polling" | "short-polling";
 export interface DownlinkOptions {
   /**
    * One transport, several in the order in which to try them, or `auto` (the default): all that can be used here. With
-   * several, one that fails before it has opened, stays silent, or ends twice soon after opening gives way to the next;
-   * better ones are tried again later, and what worked is remembered for the session.
+   * several, one gives way to the next when a server or a proxy does not offer it, when it stays silent, ends twice soon
+   * after opening, or fails three times in a row before it opens; better ones are tried again later, and what worked is
+   * remembered for the session.
    */
   transport?: "auto" | Transport | readonly Transport[];
   /** Id of the last message already seen, or `earliest` or `latest`; the server's default is `latest`. */
   cursor?: string;
   /** Between two short polls (5000). */
   pollInterval?: number;
-  /** Seconds for which a long poll asks to be held (25); halved where something on the way ends it early. */
+  /** Seconds for which a long poll asks to be held (25); halved where something on the way ends two in a row. */
   wait?: number;
   /**
    * Silence after which an open connection counts as lost (60000). It has to exceed the server's heartbeat. Browsers
-   * hide a WebSocket's pings: a silent one is judged by a poll that asks whether there are messages that have not come.
+   * hide a WebSocket's pings: a silent one is judged by a poll that asks whether there are messages that have not come,
+   * and made anew where no poll is taken.
    */
   timeout?: number;
   /** How long a transport that is not the last may take to open, and what counts as soon after opening (5000). */
@@ -93,7 +95,10 @@ export interface DownlinkTransportEvent extends Event {
   readonly previous?: Transport;
 }
 
-/** The events whose names are the client's own. Messages with an event of their own come under its name. */
+/**
+ * The events whose names are the client's own. Messages with an event of their own come under its name; where that is one
+ * of these, they alone are instances of MessageEvent.
+ */
 export interface DownlinkEventMap {
   /** The server has answered: the first time, and after each loss. */
   open: Event;
@@ -144,7 +149,8 @@ export class Downlink extends EventTarget {
 
   /**
    * Sends to the channel's inbound handler: as a frame over an open WebSocket, else as a POST. Gives the body of the
-   * POST's answer; of a frame nothing is known but that it was handed to the network. Rejects where the server refuses.
+   * POST's answer; of a frame nothing is known but that it was handed to the network. Rejects where the server refuses,
+   * or has not answered after `timeout`.
    */
   send(data: string | ArrayBuffer | ArrayBufferView): Promise<string | undefined>;
   /** Ends for good; `reconnect()` alone wakes it again. */

@@ -1,5 +1,4 @@
-// The browser client of downlink; what is public is documented in downlink.d.ts. The id of the last message is the
-// cursor: no loss of a connection and no change of transport costs or repeats a message.
+// The browser client of downlink, documented in downlink.d.ts. Its cursor is the id of the last message.
 
 const transports = ["websocket", "sse", "long-polling", "short-polling"];
 const defaults = { transport: "auto", cursor: "", pollInterval: 5000, wait: 25, timeout: 60000, patience: 5000,
@@ -13,31 +12,37 @@ export class Downlink extends EventTarget {
   static CLOSED = CLOSED;
 
   stats = { messages: 0, bytes: 0, requests: 0, gaps: 0, reconnects: 0 };
+  #origin;
   #options;
-  /** What may be used, best first; which of it is in use, and which was open last. */
+  #renews;
+  #token;
+  /** What may be used, best first; which is in use; which was open last. */
   #names;
   #at;
   #home;
   #readyState = CONNECTING;
   #cursor;
-  /** The connection of the moment, or the wait for one. What an older one still delivers is dropped. */
+  /** The connection of the moment, or the wait for one. Older ones are not heard. */
   #link;
   #socket;
   #attempt = 0;
-  /** Connections in a row that ended soon after they had opened. */
+  /** Connections in a row that ended soon after opening. */
   #brief = 0;
   #climbs = 0;
   #sudden;
   #retry = 0;
   #wait;
+  #unheld;
   #told;
 
   constructor(url, options) {
     super();
-    this.url = new URL(url, globalThis.location?.href).href;
-    this.#options = { ...defaults, fetch: (...given) => fetch(...given), WebSocket: globalThis.WebSocket, ...options };
-    const { transport, tokenBy, WebSocket, cursor, wait } = this.#options;
-    // A browser's WebSocket carries no headers.
+    ({ href: this.url, origin: this.#origin } = new URL(url, globalThis.location?.href));
+    this.#options = { fetch: (...given) => fetch(...given), WebSocket: globalThis.WebSocket, ...options };
+    for (const name in defaults) this.#options[name] ??= defaults[name];
+    const { transport, tokenBy, token, WebSocket, cursor, wait } = this.#options;
+    this.#renews = typeof token === "function";
+    this.#token = this.#renews ? token : () => token;
     const possible = transports.slice(WebSocket && tokenBy === "query" ? 0 : 1);
     this.#names = transport === "auto" ? possible : [transport].flat();
     for (const name of this.#names) {
@@ -49,8 +54,8 @@ export class Downlink extends EventTarget {
     for (const name of ["open", "message", "error", "close", "gap", "transport"]) {
       this.addEventListener(name, (event) => this[`on${name}`]?.(event));
     }
-    // In a turn of its own, so that listeners added right after construction hear everything.
-    this.#after(0);
+    // In a turn of its own: listeners added right after construction hear everything.
+    this.#connectAfter(0);
   }
 
   get readyState() { return this.#readyState; }
@@ -66,18 +71,17 @@ export class Downlink extends EventTarget {
 
   async send(data) {
     if (this.#socket?.readyState === OPEN) return this.#socket.send(data);
-    const type = typeof data === "string" ? "text/plain;charset=UTF-8" : "application/octet-stream";
-    return (await this.#request({}, { method: "POST", body: data }, { "Content-Type": type })).text();
+    const type = typeof data !== "string" && { "Content-Type": "application/octet-stream" };
+    const signal = AbortSignal.timeout(this.#options.timeout);
+    return (await this.#request({}, { method: "POST", body: data, signal }, type)).text();
   }
 
-  /** What worked last, for other pages too. Storage may be absent or forbidden. */
+  /** What worked last. Storage may be absent or forbidden. */
   #memory(name) {
     try {
-      const key = `downlink ${new URL(this.url).origin}`;
+      const key = `downlink ${this.#origin}`;
       return name ? sessionStorage.setItem(key, name) : sessionStorage.getItem(key);
-    } catch {
-      return undefined;
-    }
+    } catch {}
   }
 
   #emit(type, fields) { this.dispatchEvent(Object.assign(new Event(type), fields)); }
@@ -88,21 +92,19 @@ export class Downlink extends EventTarget {
     const link = this.#link = new AbortController();
     const { signal } = link;
     // What waits goes on at once, what is open shows that it lives.
-    const wake = () => {
-      if (!globalThis.document?.hidden) (link.wake ?? (() => this.#connect()))();
-    };
+    const go = () => (link.wake ?? (() => this.#connect()))();
+    const wake = () => globalThis.document?.hidden || go();
     globalThis.document?.addEventListener("visibilitychange", wake, { signal });
     globalThis.addEventListener?.("pageshow", wake, { signal });
     globalThis.addEventListener?.("online", () => {
       this.#climbs = 0;
-      wake();
+      go();
     }, { signal });
     globalThis.addEventListener?.("offline", () => this.#lost(failure("the network is away"), Infinity), { signal });
     return link;
   }
 
-  /** Connects after so many milliseconds, or when woken. */
-  #after(wait) {
+  #connectAfter(wait) {
     const { signal } = this.#begin();
     if (wait < Infinity) pause(wait, signal).then(() => signal.aborted || this.#connect());
   }
@@ -113,7 +115,7 @@ export class Downlink extends EventTarget {
     try {
       await this.#run(this.#at, link, (received) => this.#receive(link, received));
     } catch (error) {
-      if (!link.signal.aborted) this.#lost(error);
+      if (!link.signal.aborted) this.#lost(Object(error));
     }
   }
 
@@ -126,7 +128,7 @@ export class Downlink extends EventTarget {
     let [looked, asked, known, slept] = [Date.now()];
     link.heard = looked;
     return new Promise((_, reject) => {
-      // By the clock on the wall, which goes on while a machine sleeps; then silence is nobody's fault.
+      // By the wall's clock, which goes on while a machine sleeps; then silence is nobody's fault.
       link.wake = async () => {
         const now = Date.now();
         slept = (slept && known === link.heard) || now - looked > patience + 1000;
@@ -135,8 +137,9 @@ export class Downlink extends EventTarget {
         if (now - Math.max(known, asked ?? 0) <= (link.opened || last ? timeout : patience)) return;
         asked = now;
         try {
-          if (link.opened && socket && !await this.#overtaken()) return;
-          throw failure("the server has been silent for too long", slept ? { retryAfter: 0 } : { fault: true });
+          const missed = !(link.opened && socket) || await this.#missed();
+          if (missed === false) return;
+          throw failure("the server is silent", missed && !slept ? { fault: true } : { retryAfter: 0 });
         } catch (error) {
           reject(error);
         }
@@ -149,16 +152,15 @@ export class Downlink extends EventTarget {
     });
   }
 
-  /** Browsers hide pings. So a poll judges a silent WebSocket: does the channel have messages that have not come? */
-  async #overtaken() {
+  /** Browsers hide pings, so a poll tells whether a silent WebSocket has missed messages. */
+  async #missed() {
     const cursor = this.#cursor;
     try {
       const signal = AbortSignal.timeout(this.#options.patience);
       const { messages } = await this.#ask({ signal }, { cursor });
       return messages.length > 0 && cursor === this.#cursor;
     } catch (error) {
-      if (error.status < 500) return false;  // it takes no polls, and lives
-      throw error;
+      if (!(error.status < 500)) throw error;  // else it takes no polls
     }
   }
 
@@ -166,21 +168,21 @@ export class Downlink extends EventTarget {
     const { opened } = this.#link;
     const { patience, random } = this.#options;
     if (opened && Date.now() - opened > patience) this.#attempt = this.#brief = 0;
-    else if (opened && !wait && (this.#brief += 1) > 1) error.fault = true;
+    else if (!wait && (opened ? (this.#brief += 1) > 1 : this.#attempt > 1 && !error.retryAfter)) error.fault = true;
     const next = error.fault && this.#at + 1 < this.#names.length;
     if (error.final && !next) return this.#end(error);
     if (next) {
-      this.#sudden = !opened && this.transport === this.#told;
+      this.#sudden ||= !opened && this.transport === this.#told;
       this.#at += 1;
       this.#brief = wait = 0;
     } else {
       this.#at = this.#home;
-      // Full jitter, so that no crowd comes back at once. What the server asked for is the least.
+      // Full jitter: no crowd comes back at once. What the server asked for is the least.
       wait ??= (error.retryAfter ?? this.#retry) + random() * Math.min(30000, 1000 * 2 ** this.#attempt);
       this.#attempt += 1;
     }
     this.#readyState = CONNECTING;
-    this.#after(wait);
+    this.#connectAfter(wait);
     this.#emit("error", { error, wait });
   }
 
@@ -189,7 +191,7 @@ export class Downlink extends EventTarget {
     this.#link.abort();
     this.#readyState = CLOSED;
     if (error) this.#emit("error", { error });
-    this.#emit("close", { error });
+    if (this.#readyState === CLOSED) this.#emit("close", { error });
   }
 
   #open(link) {
@@ -199,30 +201,30 @@ export class Downlink extends EventTarget {
     const [transport, previous] = [this.transport, this.#told];
     if (previous) this.stats.reconnects += 1;
     this.#told = transport;
-    this.#memory(transport);
+    if (this.#names.length > 1) this.#memory(transport);
     this.#climb(link);
     if (transport !== previous) this.#emit("transport", { transport, previous });
-    this.#emit("open");
+    if (!link.signal.aborted) this.#emit("open");
   }
 
-  /** Tries better transports now and then, beside the one in use, and changes to the first that opens. */
+  /** Tries better transports now and then, and changes to the first that opens. */
   async #climb({ signal }) {
     const { upgradeAfter, random } = this.#options;
     while (this.#at > 0 && !signal.aborted) {
-      // What worked until now was perhaps tried just before a server was back.
+      // What worked was perhaps tried just before the server was back.
       const wait = this.#sudden ? 1000 : upgradeAfter * 2 ** Math.min(this.#climbs, 4);
       this.#sudden = false;
       await pause(wait * (1 + random()) / 2, signal);
       this.#climbs += 1;
       for (let at = 0; at < this.#at && !signal.aborted; at += 1) {
-        const trial = new AbortController();
-        signal.addEventListener("abort", () => trial.abort());
+        const trial = part(signal);
         const opened = await new Promise((resolve) => {
-          this.#run(at, trial, () => resolve(true)).catch(() => resolve(false));
+          this.#run(at, trial, (_, probe) => probe || resolve(true)).catch(() => resolve(false));
         });
         trial.abort();
         if (!opened || signal.aborted) continue;
         this.#at = at;
+        this.#attempt = 0;
         return this.#connect();
       }
     }
@@ -232,7 +234,7 @@ export class Downlink extends EventTarget {
     const { signal } = link;
     if (!signal.aborted && !link.opened) this.#open(link);
     if (signal.aborted) return;
-    // First the cursor, then listeners: one that reconnects comes back after this message.
+    // First the cursor: a listener that reconnects comes back after this message.
     if (id !== undefined) this.#cursor = id;
     if (event === "downlink.gap") {
       this.stats.gaps += 1;
@@ -240,21 +242,16 @@ export class Downlink extends EventTarget {
     }
     if (event.startsWith("downlink.")) return;
     this.stats.messages += 1;
-    this.dispatchEvent(new MessageEvent(event, { data, lastEventId: id ?? "", origin: new URL(this.url).origin }));
+    this.dispatchEvent(new MessageEvent(event, { data, lastEventId: id ?? "", origin: this.#origin }));
   }
 
-  /** All stands in the query and not in headers, so that no request needs a preflight. */
+  /** In the query, not in headers: no request needs a preflight. */
   #target(parameters) {
     const target = new URL(this.url);
-    for (const [name, value] of Object.entries(parameters)) {
-      if (value) target.searchParams.set(name, value);
+    for (const name in parameters) {
+      if (parameters[name]) target.searchParams.set(name, parameters[name]);
     }
     return target;
-  }
-
-  async #token() {
-    const { token } = this.#options;
-    return typeof token === "function" ? token() : token;
   }
 
   async #request(parameters, request, more) {
@@ -263,7 +260,7 @@ export class Downlink extends EventTarget {
     const bearer = tokenBy === "header" && token && { Authorization: `Bearer ${token}` };
     const target = this.#target({ ...parameters, access_token: !bearer && token });
     this.stats.requests += 1;
-    // A browser that revalidated by itself would turn a 304 into messages already seen.
+    // A browser's own revalidation would turn a 304 into messages already seen.
     const answer = await this.#options.fetch(target.href,
       { cache: "no-store", credentials, ...request, headers: { ...bearer, ...headers, ...more } });
     if (!answer.ok && answer.status !== 304) throw await this.#refusal(answer);
@@ -272,18 +269,16 @@ export class Downlink extends EventTarget {
 
   async #refusal(answer) {
     const { status, headers } = answer;
-    const { title = answer.statusText, detail } = await answer.json().catch(() => ({}));
+    const { title = answer.statusText, detail } = await answer.json().catch(() => {}) ?? {};
     const after = headers.get("Retry-After");
     const seconds = after > 0 ? Number(after) : (Date.parse(after) - Date.now()) / 1000;
     return failure(`the server answered ${[status, title, detail].filter(Boolean).join(", ")}`, {
       status,
       fault: [405, 406, 426].includes(status),
-      final: status < 500 && ![408, 425, 429].includes(status) && !(status === 401 && this.#renews()),
+      final: status < 500 && ![408, 425, 429].includes(status) && !(status === 401 && this.#renews),
       retryAfter: seconds >= 0 ? seconds * 1000 : undefined,
     });
   }
-
-  #renews() { return typeof this.#options.token === "function"; }
 
   async #ask(request, parameters) {
     const answer = await this.#request(parameters, request, { Accept: "application/json" });
@@ -294,35 +289,38 @@ export class Downlink extends EventTarget {
 
   async #poll(link, receive, long) {
     const { signal } = link;
-    // The first request is not held: it says at once that the server is there.
+    // The first is not held: it says at once that the server is there.
     for (let wait = 0; !signal.aborted; wait = long ? this.#wait : 0) {
       const began = Date.now();
       const cursor = this.#cursor;
       link.heard = began + wait * 1000;
-      const answer = await this.#ask({ signal }, { cursor, wait }).catch((error) => {
-        // Perhaps something on the way lets none be held for so long.
-        if (wait && !error.final) this.#wait = Math.ceil(wait / 2);
+      const request = part(signal);
+      const answer = await this.#ask({ signal: request.signal }, { cursor, wait }).catch((error) => {
+        // Twice in a row: something on the way lets none be held for so long.
+        if (wait && !signal.aborted && !(this.#unheld = !this.#unheld)) this.#wait = Math.ceil(wait / 2);
         throw error;
-      });
+      }).finally(() => request.abort());
+      if (wait) this.#unheld = false;
       link.heard = Infinity;
-      receive({ event: "downlink.open" });
+      const hear = (received) => receive(received, long && !wait);
+      hear({ event: "downlink.open" });
       if (answer.gap) {
         const earliest = answer.messages[0]?.id ?? answer.cursor;
-        receive({ event: "downlink.gap", data: JSON.stringify({ requested: cursor, earliest }) });
+        hear({ event: "downlink.gap", data: JSON.stringify({ requested: cursor, earliest }) });
       }
       for (const { id, event, data, encoding } of answer.messages) {
-        receive({ id, event, data: encoding ? fromBase64(data) : data });
+        hear({ id, event, data: encoding ? fromBase64(data) : data });
       }
-      receive({ id: answer.cursor, event: "downlink.cursor" });
+      hear({ id: answer.cursor, event: "downlink.cursor" });
       if (answer.more) continue;
       if (!long) await pause(this.#options.pollInterval, signal);
-      // One that was not held: no tight loop.
+      // Not held: no tight loop.
       else if (wait && cursor === this.#cursor && Date.now() - began < 1000) await pause(1000, signal);
       await visible(signal);
     }
   }
 
-  /** By fetch(): EventSource hides heartbeats and statuses, sends no headers, and keeps the cursor of its first URL. */
+  /** By fetch(): EventSource hides heartbeats and statuses, and keeps its first URL's cursor. */
   async #stream(link, receive) {
     const { signal } = link;
     const answer = await this.#request({ cursor: this.#cursor }, { signal }, { Accept: "text/event-stream" });
@@ -339,8 +337,10 @@ export class Downlink extends EventTarget {
       const text = decoder.decode(bytes, { stream: true });
       if (!text) continue;
       // A CRLF may be cut in two.
-      const lines = (rest + (cr ? text.replace(/^\n/, "") : text)).split(/\r\n|\r|\n/);
+      rest += cr ? text.replace(/^\n/, "") : text;
       cr = text.endsWith("\r");
+      if (!/[\r\n]/.test(text)) continue;
+      const lines = rest.split(/\r\n|\r|\n/);
       rest = lines.pop();
       for (const line of lines) {
         if (line) {
@@ -370,14 +370,21 @@ export class Downlink extends EventTarget {
     if (signal.aborted) return;
     target.protocol = target.protocol.replace("http", "ws");
     this.stats.requests += 1;
-    const socket = new this.#options.WebSocket(target.href, ["downlink.v1"]);
+    let socket;
+    try {
+      socket = new this.#options.WebSocket(target.href, ["downlink.v1"]);
+    } catch (error) {
+      throw failure(error.message, { fault: true });
+    }
     if (link === this.#link) this.#socket = socket;
     socket.binaryType = "arraybuffer";
     await new Promise((_, reject) => {
       signal.addEventListener("abort", () => {
+        const close = () => socket.close();
         // Closed before it has opened, it would be an error on the console.
-        if (socket.readyState === CONNECTING) socket.addEventListener("open", () => socket.close());
-        else socket.close();
+        if (socket.readyState !== CONNECTING) return close();
+        socket.addEventListener("open", close);
+        setTimeout(close, this.#options.patience);
       });
       socket.addEventListener("message", ({ data }) => {
         link.heard = Date.now();
@@ -392,7 +399,7 @@ export class Downlink extends EventTarget {
       socket.addEventListener("close", ({ code, reason }) => {
         // Why a handshake failed is not told.
         reject(failure(`the WebSocket was closed with ${code} ${reason}`, { code, fault: !link.opened,
-          final: code === 1008 || (code === 4002 && !this.#renews()) }));
+          final: code === 4002 && !this.#renews }));
       });
     });
   }
@@ -414,20 +421,27 @@ function parseFrame(frame) {
 
 function failure(words, fields) { return Object.assign(new Error(words), fields); }
 
-/** Ends early where the connection is cut. */
+/** Ends with a connection at the latest, and leaves nothing on one that lasts. */
+function part(signal) {
+  const part = new AbortController();
+  signal.addEventListener("abort", () => part.abort(), { signal: part.signal });
+  return part;
+}
+
+function ended({ signal }) { return new Promise((resolve) => signal.addEventListener("abort", resolve)); }
+
 function pause(milliseconds, signal) {
-  return new Promise((resolve) => {
-    const timer = setTimeout(resolve, milliseconds);
-    signal.addEventListener("abort", () => resolve(clearTimeout(timer)), { once: true });
-  });
+  const waiting = part(signal);
+  const timer = setTimeout(() => waiting.abort(), Math.min(milliseconds, 2 ** 31 - 1));
+  return ended(waiting).then(() => clearTimeout(timer));
 }
 
 function visible(signal) {
   const { document } = globalThis;
-  return document?.hidden && !signal.aborted && new Promise((resolve) => {
-    document.addEventListener("visibilitychange", resolve, { signal, once: true });
-    signal.addEventListener("abort", resolve, { once: true });
-  });
+  if (!document?.hidden || signal.aborted) return;
+  const waiting = part(signal);
+  document.addEventListener("visibilitychange", () => waiting.abort(), { signal: waiting.signal });
+  return ended(waiting);
 }
 
 function fromBase64(text) { return Uint8Array.from(atob(text), (character) => character.charCodeAt(0)).buffer; }
