@@ -59,6 +59,9 @@ const allOpen = () => page.waitForFunction((names) => names.every((name) =>
   document.querySelector(`[data-transport="${name}"] [data-field="state"]`)?.textContent === "open"), transports);
 const ids = (transport) => page.evaluate((name) => window.downlinkDemo.cards[name].ids, transport);
 const offset = (id) => Number(id.slice(id.lastIndexOf("-") + 1));
+const happened = (words) => page.getByRole("log", { name: "What happened last" }).getByRole("listitem").filter({ hasText: words });
+/** What the browser says by itself of a server that refuses or is away. */
+const excuse = (pattern) => { complaints = complaints.filter((words) => !pattern.test(words)); };
 const text = (transport, field) => card(transport).locator(`[data-field="${field}"]`).textContent();
 const shot = async (name, part) => {
   if (!screenshots) return;
@@ -81,6 +84,26 @@ async function waitForMore(transport, count) {
 function assertContiguous(list, transport) {
   const offsets = list.map(offset);
   assert.deepEqual(offsets, offsets.map((_, index) => offsets[0] + index), `${transport} misses or repeats messages`);
+}
+
+/** Messages that the client which chooses by itself has got. */
+const got = () => page.evaluate(() => window.downlinkDemo.ladder.client.stats.messages);
+
+async function assertNothingMissing(whenGot) {
+  await page.waitForFunction((least) => window.downlinkDemo.ladder.client.stats.messages >= least, whenGot);
+  assert.match(await page.locator("[data-tally]").textContent(), / 0 missing, 0 twice\.$/);
+}
+
+async function assertFits() {
+  for (const width of [360, 390, 680, 900, 1190, 1440, 1920]) {
+    await page.setViewportSize({ width, height: 844 });
+    const excess = await page.evaluate(() => ["html", "main .panel", "[data-answer]", "[data-transport]",
+      "[data-transport] > header", "[data-machine] dd"].flatMap((selector) => [...document.querySelectorAll(selector)].map((element) =>
+        [selector, element.textContent.slice(0, 40), element.scrollWidth - element.clientWidth])));
+    for (const [selector, words, wide] of excess) {
+      assert.ok(wide <= 0, `${selector} "${words}" is ${wide} px too wide at ${width}`);
+    }
+  }
 }
 
 test("all four cards open and show the same live messages", async () => {
@@ -172,17 +195,6 @@ test("a plain note from elsewhere is shown as it is", async () => {
 
 test("no width needs horizontal scrolling", async () => {
   await openPage();
-  const assertFits = async () => {
-    for (const width of [360, 390, 680, 900, 1190, 1440, 1920]) {
-      await page.setViewportSize({ width, height: 844 });
-      const excess = await page.evaluate(() => ["html", "main .panel", "[data-answer]", "[data-transport]",
-        "[data-transport] > header", "[data-machine] dd"].flatMap((selector) => [...document.querySelectorAll(selector)].map((element) =>
-          [selector, element.textContent.slice(0, 40), element.scrollWidth - element.clientWidth])));
-      for (const [selector, words, wide] of excess) {
-        assert.ok(wide <= 0, `${selector} "${words}" is ${wide} px too wide at ${width}`);
-      }
-    }
-  };
   await Promise.all(transports.map((transport) => waitForMore(transport, 1)));
   for (const transport of transports) await card(transport).locator('[data-action="drop"]').click();
   await assertFits();
@@ -236,9 +248,83 @@ test("the client that chooses by itself goes down the ladder and up again, and m
   await page.locator('[data-rung="websocket"].trying').waitFor();
   await obstacle("away").uncheck();
   await inUse("websocket");
-  const { messages } = await page.evaluate(() => window.downlinkDemo.ladder.client.stats);
-  await page.waitForFunction((least) => window.downlinkDemo.ladder.client.stats.messages > least, messages);
-  assert.match(await page.locator("[data-tally]").textContent(), / 0 missing, 0 twice\.$/);
+  await assertNothingMissing(await got() + 1);
+});
+
+test("messages of any event count, and none is taken for an event of the client's", async () => {
+  await openPage();
+  await assertNothingMissing(1);
+  const before = await got();
+  const events = ["other", "error", "open", "close", "gap", "transport"];
+  for (const event of events) await hub.publish("telemetry", "a message", event);
+  await assertNothingMissing(before + events.length + 1);
+  await Promise.all(transports.map((transport) => waitForMore(transport, 1)));
+  for (const transport of transports) {
+    assertContiguous(await ids(transport), transport);
+    assert.equal(await text(transport, "state"), "open");
+  }
+  assert.equal(await happened(/undefined|lost|next transport|tried again|closed|gap/).count(), 0);
+});
+
+test("without a network it says what it waits for", async () => {
+  await openPage();
+  await page.evaluate(() => dispatchEvent(new Event("offline")));
+  for (const transport of transports) assert.equal(await text(transport, "countdown"), "when the network is back");
+  await happened("lost, again when the network is back").waitFor();
+  await assertFits();
+  await page.evaluate(() => dispatchEvent(new Event("online")));
+  await allOpen();
+});
+
+test("a page whose clock is ahead by more than its charts show goes on", async () => {
+  await page.addInitScript(() => {
+    const now = Date.now;
+    Date.now = () => now() + 90_000;
+  });
+  await openPage();
+  await Promise.all(transports.map((transport) => waitForMore(transport, 1)));
+});
+
+test("a wrong token is told, and ends the client that chooses by itself", async () => {
+  const guarded = await startHub("--token", "right");
+  const usual = origin;
+  origin = guarded.address;
+  try {
+    await page.goto(`${origin}/?token=wrong`);
+    await happened("not tried again: the server answered 401").waitFor();
+    assert.equal(await page.locator(".trying, [data-rung][aria-current]").count(), 0);
+    assert.equal(await page.evaluate(() => window.downlinkDemo.ladder.client.readyState), 2);
+    const problem = (transport) => card(transport).locator('[data-field="problem"]');
+    await problem("websocket").filter({ hasText: "the handshake failed" }).waitFor();
+    for (const transport of transports.slice(1)) {
+      await problem(transport).filter({ hasText: "Not tried again: the server answered 401" }).waitFor();
+      assert.equal(await text(transport, "state"), "closed");
+    }
+  } finally {
+    await page.close();
+    origin = usual;
+    await guarded.stop();
+  }
+  excuse(/ 401 |WebSocket connection to .* failed/);
+});
+
+test("a hub that was started again begins a new account", async () => {
+  let restarted = await startHub();
+  const usual = origin;
+  origin = restarted.address;
+  try {
+    await openPage();
+    await assertNothingMissing(2);
+    await restarted.stop("SIGKILL");
+    restarted = await startHub("--port", restarted.port);
+    await happened(/ a gap: /).waitFor();
+    await assertNothingMissing(await got() + 2);
+  } finally {
+    await page.close();
+    origin = usual;
+    await restarted.stop();
+  }
+  excuse(/ERR_|WebSocket connection to .* failed/);
 });
 
 test("questions answered by keyboard lead to a transport and its program", async () => {
@@ -257,19 +343,43 @@ test("questions answered by keyboard lead to a transport and its program", async
   await shot("choose", "#choose");
 });
 
+test("what cannot be copied is selected, and the button says so", async () => {
+  // As on a host without TLS.
+  await page.addInitScript(() => Object.defineProperty(navigator, "clipboard", { value: undefined }));
+  await openPage();
+  // In one turn, as the button does not say it for long.
+  const said = await page.locator('[data-copy="client"]').evaluate(async (button) => {
+    button.click();
+    await new Promise((resolve) => setTimeout(resolve));
+    return button.textContent;
+  });
+  assert.equal(said, "Selected, not copied");
+  assert.equal(await page.locator("[data-announcer]").textContent(), "Selected, not copied.");
+  assert.match(await page.evaluate(() => String(getSelection())), /^import .*new Downlink/s);
+});
+
+test("the links of the page's head are easy to hit", async () => {
+  await openPage();
+  for (const link of await page.locator(".top nav a").all()) assert.ok((await link.boundingBox()).height >= 24);
+});
+
 test("every program that the page can show compiles", async () => {
   await openPage();
   const answers = await page.evaluate(() => window.downlinkDemo.everyAnswer());
   assert.equal(answers.length, 3 * 2 ** 5);
   for (const { reasons, title } of answers) assert.ok(title && reasons.length > 0);
-  const best = (wanted) => answers.filter(({ answers: given }) =>
-    Object.entries(wanted).every(([name, value]) => given[name] === value)).map(({ transports: [first] }) => first);
+  const offered = (wanted) => answers.filter(({ answers: given }) =>
+    Object.entries(wanted).every(([name, value]) => given[name] === value)).map(({ transports: list }) => list);
+  const best = (wanted) => offered(wanted).map(([first]) => first);
   const all = (list, name) => assert.deepEqual([...new Set(list)], [name]);
   all(best({ direction: "both" }), "websocket");
   all(best({ direction: "down", rate: "rarely" }), "short-polling");
   all(best({ direction: "down", rate: "now", binary: "text", tabs: "few" }), "sse");
   all(best({ direction: "requests", rate: "now", binary: "text", tabs: "many", http2: "yes" }), "sse");
-  all(best({ direction: "down", rate: "now", binary: "text", tabs: "many", http2: "no" }), "websocket");
+  const crowded = { direction: "down", rate: "now", binary: "text", tabs: "many", http2: "no" };
+  all(best(crowded), "websocket");
+  // A held poll takes one of the browser's connections, as a stream does.
+  for (const list of offered(crowded)) assert.ok(!list.includes("sse") && !list.includes("long-polling"));
 
   // Each a namespace of one unit, so that the library is compiled but once.
   const programs = [...new Set(answers.map(({ server }) => server))];
