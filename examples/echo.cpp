@@ -1,12 +1,16 @@
-// Answers each WebSocket message with itself, whole or fragmented, text or binary, up to 16 MiB.
+// Answers each WebSocket message with itself, whole or fragmented, text or binary, up to 16 MiB. SIGINT and SIGTERM say
+// goodbye to everybody.
 //   websocat ws://127.0.0.1:8080/
 
+#include <chrono>
+#include <csignal>
 #include <cstddef>
 #include <cstdint>
 #include <iostream>
 #include <utility>
 
 #include <CLI/CLI.hpp>
+#include <asio/signal_set.hpp>
 #include <downlink/downlink.hpp>
 #ifdef EXAMPLE_DEFLATE
 #include <downlink/deflate.hpp>
@@ -41,6 +45,8 @@ int main(int argc, char** argv) try {
   server.on_message("/{anything}", [](const downlink::Peer&, downlink::Inbound message) {
     return downlink::Message{.data = std::move(message.data), .binary = message.binary};
   });
+  asio::signal_set signals(io, SIGINT, SIGTERM);
+  signals.async_wait([&](asio::error_code, int) { server.async_drain(std::chrono::seconds(1), [&] { io.stop(); }); });
   server.start();
   std::cout << "listening on http://" << server.address() << ':' << server.port() << std::endl;
   io.run();

@@ -170,7 +170,7 @@ void Service::publish_telemetry() {
 // Opening channels looks for idle ones too, but where none are opened any more they would stay.
 void Service::expire_channels() {
   channels_.expire_idle();
-  expiry_timer_.expires_after(std::clamp<std::chrono::milliseconds>(options_.channel_idle, 1s, 30s));
+  expiry_timer_.expires_after(std::clamp<std::chrono::milliseconds>(options_.channel_idle / 8, 100ms, 10s));
   expiry_timer_.async_wait([this](downlink::error_code error) {
     if (!error) expire_channels();
   });

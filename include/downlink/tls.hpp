@@ -143,8 +143,7 @@ error_code adopt_tls(EndpointBase& endpoint, AsyncStream stream, std::string rea
   const auto& core = detail::EndpointAccess::shared(endpoint);
   for (const auto& shard : core->shards) {
     if (&net::query(stream.get_executor(), net::execution::context) != &shard->context()) continue;
-    error_code ignored;
-    stream.lowest_layer().set_option(net::ip::tcp::no_delay(true), ignored);
+    SocketStream::limit(stream.lowest_layer(), core->options.socket);
     using Adapted = detail::AdaptedStream<AsyncStream>;
     Adapted adapted(std::move(stream), detail::application_executor(*shard));
     detail::ConnectionRef connection(new detail::ConnectionOver<Adapted>(core, *shard, std::move(adapted)));

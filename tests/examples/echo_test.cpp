@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <csignal>
 #include <cstddef>
 #include <string>
 
@@ -109,4 +110,14 @@ TEST_CASE("echo refuses unknown options, and says that its port is taken", "[exa
   ExampleProgram help("echo", {"--help"});
   CHECK(help.exit_code() == 0);
   CHECK(help.output().find("--port") != std::string::npos);
+}
+
+TEST_CASE("a signal ends echo's connections with 1001, and echo with 0", "[examples][echo][WIRE-9]") {
+  ExampleProgram example("echo", {"--port", "0"});
+  WebSocketClient client(example.port(), "/");
+  client.send_text("x");
+  CHECK(client.next_message().payload == "x");
+  example.send_signal(SIGTERM);
+  CHECK(client.closes().close_code() == 1001);
+  CHECK(example.exit_code() == 0);
 }

@@ -146,11 +146,10 @@ TEST_CASE("a preflight from an allowed origin learns the methods, headers and fo
   const CorsOptions options{.allowed_origins = {"https://a"}, .max_age = std::chrono::seconds{60}};
   const auto head =
       request({{"Host", "h"}, {"Origin", "https://a"}, {"Access-Control-Request-Method", "POST"}}, "OPTIONS");
-  const auto lines = preflight_headers(head, options, judge_origin(head, options, false));
-  CHECK(lines.starts_with("Vary: Origin\r\nAccess-Control-Allow-Origin: https://a\r\n"));
-  CHECK(lines.find("\r\nAccess-Control-Allow-Methods: GET, HEAD, POST, OPTIONS\r\n") != std::string::npos);
+  const auto lines = preflight_headers(options, judge_origin(head, options, false));
+  CHECK(lines.starts_with("Access-Control-Allow-Methods: GET, HEAD, POST, OPTIONS\r\n"));
   CHECK(lines.find("\r\nAccess-Control-Allow-Headers: Last-Event-ID, Content-Type, If-None-Match, Prefer, Authorization"
                    "\r\n") != std::string::npos);
   CHECK(lines.ends_with("\r\nAccess-Control-Max-Age: 60\r\n"));
-  CHECK(preflight_headers(head, {}, OriginVerdict::refused) == "Vary: Origin\r\n");
+  CHECK(preflight_headers({}, OriginVerdict::refused).empty());
 }

@@ -71,6 +71,55 @@ TEST_CASE("an allowed origin gets its header on every answer, errors too", "[sce
   checked(stream_head(served, origin + std::string(upgrade)), 101);
 }
 
+TEST_CASE("a page may read why its request was refused before the head was whole", "[scenario][WIRE-8]") {
+  const auto answer = [](Test& test, const std::string& bytes) {
+    auto connection = test.served.connect();
+    connection.send(bytes);
+    return connection.read_response();
+  };
+  Test test;
+  const std::string begin = "GET /c HTTP/1.1\r\nHost: h\r\n" + std::string(mine);
+  for (const auto& [line, status] : {std::pair{"Long: " + std::string(9000, 'x') + "\r\n\r\n", 431},
+                                     {std::string("Transfer-Encoding: gzip\r\n\r\n"), 501},
+                                     {std::string("Host: h\r\n\r\n"), 400},
+                                     {std::string("no colon\r\n\r\n"), 400}}) {
+    const auto refused = answer(test, begin + line);
+    CHECK(refused.status == status);
+    check_allowed(refused);
+  }
+  check_not_allowed(answer(test, "GET /c HTTP/1.1\r\nHost: h\r\n" + std::string(other) + "Host: h\r\n\r\n"));
+
+  Test open(allowing({"*"}));
+  const auto too_long = answer(open, "GET /" + std::string(9000, 'x') + " HTTP/1.1\r\nHost: h\r\n\r\n");
+  CHECK(too_long.status == 414);
+  check_allowed(too_long, "*");
+}
+
+TEST_CASE("a head that does not come in time is refused to the page as well", "[scenario][WIRE-8]") {
+  auto options = allowing({"https://a.example"});
+  options.head_timeout = std::chrono::milliseconds(100);
+  Test test(std::move(options));
+  auto connection = test.served.connect();
+  connection.send("GET /c HTTP/1.1\r\nHost: h\r\n" + std::string(mine));
+  const auto refused = connection.read_response();
+  CHECK(refused.status == 408);
+  check_allowed(refused);
+}
+
+TEST_CASE("a preflight that no route answers tells the page what other requests would", "[scenario][WIRE-8]") {
+  Test test;
+  const std::string preflight = std::string(mine) + "Access-Control-Request-Method: GET\r\n";
+  const auto nowhere = request(test.served.port(), "OPTIONS", "/nowhere", preflight);
+  CHECK(nowhere.status == 404);
+  check_allowed(nowhere);
+
+  Test fallen_back;
+  fallen_back.served.server.fallback([](const HttpRequest&) { return HttpResponse{.status = 405}; });
+  const auto refused = request(fallen_back.served.port(), "OPTIONS", "/nowhere", preflight);
+  CHECK(refused.status == 405);
+  check_allowed(refused);
+}
+
 TEST_CASE("a body that is too large for an allowed origin says so to the page", "[scenario][WIRE-8]") {
   Test test;
   auto connection = test.served.connect();

@@ -294,6 +294,63 @@ TEST_CASE("a request whose head has come before a drain is still answered, and i
   CHECK(drained.wait());
 }
 
+TEST_CASE("coroutines that outlast the drain's time are cancelled, and none goes on after it", "[scenario][lifetime]") {
+  const bool one_thread = GENERATE(false, true);
+  const auto* const method = GENERATE("authorizer", "handler", "fallback", "WebSocket");
+  INFO(method << ", one thread: " << one_thread);
+  Channel channel;
+  Loop loop;
+  auto server = std::make_unique<Server<ShortPolling, WebSocket>>(
+      loop.context(), ServerOptions{.endpoint = {.one_thread = one_thread}});
+  server->route("/c", channel);
+  Event begun;
+  Event drained;
+  std::atomic<int> ended{0};
+  std::atomic<int> late{0};
+  const auto outlast = [&]() -> net::awaitable<void> {
+    struct Ends {
+      std::atomic<int>& count;
+      ~Ends() { ++count; }
+    } const ends{ended};
+    begun.set();
+    net::steady_timer timer(co_await net::this_coro::executor, 1min);
+    co_await timer.async_wait(net::use_awaitable);
+    ++late;
+  };
+  const std::string_view what = method;
+  if (what == "authorizer") {
+    server->authorize([&](const RequestHead&) -> net::awaitable<Decision> {
+      co_await outlast();
+      co_return allow();
+    });
+  } else if (what == "fallback") {
+    server->fallback([&](const HttpRequest&) -> net::awaitable<HttpResponse> {
+      co_await outlast();
+      co_return HttpResponse{};
+    });
+  } else {
+    server->on_message("/c", [&](Peer, Inbound) { return outlast(); });
+  }
+  server->start();
+  std::optional<Connection> client;
+  std::optional<WebSocketClient> socket;
+  if (what == "WebSocket") {
+    socket.emplace(server->port(), "/c");
+    socket->send_text("x");
+  } else {
+    client.emplace(server->port());
+    client->send(request_text(what == "handler" ? "POST" : "GET", what == "fallback" ? "/nowhere" : "/c"));
+  }
+  REQUIRE(begun.wait());
+  server->async_drain(50ms, [&] {
+    server.reset();
+    drained.set();
+  });
+  CHECK(drained.wait());
+  CHECK(eventually([&] { return ended == 1; }));
+  CHECK(late == 0);
+}
+
 TEST_CASE("a drain lets a slow client finish the message that it has begun", "[scenario][WIRE-9]") {
   Draining served;
   served.start();

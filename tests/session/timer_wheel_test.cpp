@@ -100,6 +100,17 @@ TEST_CASE("a deadline falls due at the time that setting it told", "[session][DE
   }
 }
 
+TEST_CASE("a deadline tells how long it has left", "[session][DESIGN-3.6]") {
+  Wheel wheel;
+  Mark mark;
+  const TimePoint due = wheel.set(mark, 1s);
+  CHECK(wheel.wheel.left(mark, start) == due - start);
+  CHECK(wheel.wheel.left(mark, start + 400ms) == due - start - 400ms);
+  CHECK(wheel.wheel.left(mark, due + 1h) == 0ms);
+  wheel.set(mark, milliseconds::max() / 2);
+  CHECK(wheel.wheel.left(mark, start) >= milliseconds::max() / 2);
+}
+
 TEST_CASE("random deadlines fall due never early and late by at most an eighth", "[session][DESIGN-3.6]") {
   std::mt19937 random(4);
   Wheel wheel;

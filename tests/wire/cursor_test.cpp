@@ -61,6 +61,8 @@ TEST_CASE("of several cursors the first in the contract's order wins", "[wire][W
 TEST_CASE("an empty cursor counts as not given", "[wire][WIRE-1]") {
   CHECK(start(request("/?cursor=&last_event_id=&lastEventId=x", {{"Last-Event-ID", ""}})) == "x");
   CHECK(start(request("/?cursor=", {{"Last-Event-ID", ""}})) == "none");
+  CHECK(start(request("/?cursor=&cursor=x")) == "x");
+  CHECK(start(request("/?cursor=y", {{"Last-Event-ID", ""}, {"Last-Event-ID", "x"}})) == "x");
   CHECK(start(request("/?cursor")) == "none");
 }
 

@@ -42,6 +42,9 @@ TEST_CASE("a path's plus stays and a malformed percent encoding is refused", "[w
 
 TEST_CASE("the first parameter of a name gives its value", "[wire][URL-5.1]") {
   CHECK(query_value("cursor=a&cursor=b", "cursor") == "a");
+  CHECK(query_value("cursor&cursor=&cursor=b", "cursor") == "");
+  CHECK(query_value("cursor&cursor=&cursor=b", "cursor", 1) == "b");
+  CHECK_FALSE(query_value("cursor&cursor=", "cursor", 1));
   CHECK(query_value("x=1&cursor=a.b-c_1&y=2", "cursor") == "a.b-c_1");
   CHECK(query_value("a=b=c", "a") == "b=c");
   CHECK(query_value("a=1+2%263", "a") == "1 2&3");

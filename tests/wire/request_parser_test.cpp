@@ -214,9 +214,30 @@ TEST_CASE("a head over the limit is refused with 431", "[wire][WIRE-8][RFC6585-5
 
 TEST_CASE("too many headers are refused with 431", "[wire][WIRE-8]") {
   std::string headers;
-  for (int i = 0; i < 99; ++i) headers += "A: b\r\n";
+  for (int i = 0; i < 1999; ++i) headers += "A: b\r\n";
   CHECK(read(get(headers)).ends_with("idle"));
   CHECK(read(get(headers + "A: b\r\n")) == "431");
+}
+
+TEST_CASE("of a refused head the method and the fields before the fault are there for the answer", "[wire][WIRE-8]") {
+  const auto refused = [](std::string_view bytes) {
+    downlink::wire::RequestParser parser{{}};
+    for (const char byte : bytes) parser.feed({&byte, 1});
+    const auto head = parser.take_head();
+    std::string text(head.method());
+    for (const auto field : head.headers()) text += "|" + std::string(field.name) + "=" + std::string(field.value);
+    return text;
+  };
+  const std::string begin = "GET / HTTP/1.1\r\nHost: h\r\nOrigin:  http://o \r\nEmpty:\r\n";
+  const std::string fields = "GET|Host=h|Origin=http://o|Empty=";
+  CHECK(refused(begin + "bad header: x\r\n") == fields);
+  CHECK(refused(begin + "Long: " + std::string(9000, 'x')) == fields);
+  CHECK(refused(begin + "Transfer-Encoding: gzip\r\n\r\n") == fields + "|Transfer-Encoding=gzip");
+  CHECK(refused(begin + "Host: again\r\n\r\n") == fields + "|Host=again");
+  CHECK(refused(begin + "Unfinis") == fields);
+  CHECK(refused("GET / HTTP/2.0\r\n").empty());
+  CHECK(refused("GET / HT").empty());
+  CHECK(refused("").empty());
 }
 
 TEST_CASE("a space before the colon is refused with 400", "[wire][WIRE-8][RFC9112-5.1]") {

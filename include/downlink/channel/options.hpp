@@ -44,7 +44,8 @@ enum class DefaultStart : std::uint8_t {
 class Engine {
  public:
   virtual ~Engine() = default;
-  /// Publishes and calls `done` once, from any thread.
+  /// Publishes and calls `done` once, from any thread. An engine that lets go of `done` instead, as by being destroyed,
+  /// has failed, and whoever waits is told so; it does either before their loops go.
   virtual void async_publish(Message message, std::function<void(error_code, MessageId)> done) = 0;
 };
 

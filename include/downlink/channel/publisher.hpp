@@ -25,7 +25,7 @@ class Publisher {
   }
 
   /// The same for every channel: completes with `void(error_code, MessageId)` once the log has the message. One more
-  /// error: `engine_failed`, where the engine throws.
+  /// error: `engine_failed`, where the engine throws or is destroyed before it has called back.
   template <class CompletionToken>
   auto async_publish(Message message, CompletionToken&& token) const {
     return net::async_initiate<CompletionToken, void(error_code, MessageId)>(
@@ -36,7 +36,7 @@ class Publisher {
             if (state->closed()) bad = errc::channel_closed;
             if (bad) return complete(std::move(handler), bad, {});
             const auto executor = executor_of(handler);
-            const detail::Completion done(std::move(handler), executor);
+            const auto done = failing_when_dropped(detail::Completion(std::move(handler), executor));
             if (detail::thrown_by([&] { options.engine->async_publish(std::move(taken), done); })) {
               done(error_code(errc::engine_failed), MessageId{});
             }
@@ -49,6 +49,21 @@ class Publisher {
   }
 
  private:
+  // An engine that lets go of what it was to call, as by being destroyed, has failed.
+  template <class Completion>
+  static auto failing_when_dropped(Completion completion) {
+    struct Pending {
+      explicit Pending(Completion then) : done(std::move(then)) {}
+      Pending(const Pending&) = delete;
+      Pending& operator=(const Pending&) = delete;
+      ~Pending() { done(error_code(errc::engine_failed), MessageId{}); }
+      const Completion done;
+    };
+    return [pending = std::make_shared<const Pending>(std::move(completion))](error_code error, MessageId id) {
+      pending->done(error, id);
+    };
+  }
+
   template <class Handler>
   static void complete(Handler&& handler, error_code error, MessageId id) {
     const auto executor = executor_of(handler);

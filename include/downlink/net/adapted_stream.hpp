@@ -26,13 +26,27 @@ class AdaptedStream {
     State& state = *state_;
     if (state.write_error) return {IoResult::State::broken, 0};
     if (state.writing) return {IoResult::State::would_block, 0};
+    // What was taken counts as written once it is gone: whoever has bytes that wait here is not at its end.
+    const std::size_t written = std::exchange(state.committed, 0);
+    std::size_t skip = written;
     for (const auto& buffer : buffers) {
-      const std::size_t size = std::min(buffer.size(), most_written - state.out.size());
-      state.out.append(static_cast<const char*>(buffer.data()), size);
+      const std::size_t skipped = std::min(skip, buffer.size());
+      skip -= skipped;
+      const std::size_t size = std::min(buffer.size() - skipped, most_written - state.out.size());
+      state.out.append(static_cast<const char*>(buffer.data()) + skipped, size);
     }
-    const IoResult result{IoResult::State::moved, state.out.size()};
+    state.committed = state.out.size();
+    if (state.committed > 0) state.write(0);
+    return {written > 0 ? IoResult::State::moved : IoResult::State::would_block, written};
+  }
+
+  /// Takes bytes that are not offered again, if it takes any now.
+  IoResult try_write_once(net::const_buffer buffer) {
+    State& state = *state_;
+    if (state.writing || state.committed > 0 || state.write_error) return {IoResult::State::would_block, 0};
+    state.out.assign(static_cast<const char*>(buffer.data()), buffer.size());
     state.write(0);
-    return result;
+    return {IoResult::State::moved, buffer.size()};
   }
 
   IoResult try_read(net::mutable_buffer buffer) {
@@ -59,7 +73,7 @@ class AdaptedStream {
     if (what != Ready::write && !input) state.read();
   }
 
-  std::size_t committed() const { return 0; }
+  std::size_t committed() const { return state_->committed; }
 
   std::string remote_address() const {
     error_code error;
@@ -134,6 +148,7 @@ class AdaptedStream {
     std::array<std::function<void(error_code)>, 3> waiting;
     std::string in;
     std::string out;
+    std::size_t committed = 0;  // bytes that are being written, or were since they were last offered
     error_code read_error;
     error_code write_error;
     bool reading = false;

@@ -81,7 +81,7 @@ class Connection : public Carrier, public ShardMember {
         break;
       case State::streaming:
         draining_ = true;
-        wait_for(delay);
+        wait_for(std::min(delay, authorized_for()));
         break;
       default:
         break;
@@ -89,8 +89,11 @@ class Connection : public Carrier, public ShardMember {
   }
 
   void shut_down() override {
+    // With its loop a coroutine goes by itself.
+    const auto running = shard().gone() ? nullptr : running_.lock();
     silent_ = true;
     close(true);
+    if (running) running->emit(net::cancellation_type::terminal);
   }
 
  protected:
@@ -220,6 +223,10 @@ class Connection : public Carrier, public ShardMember {
     if (!timeout_) timeout_ = std::make_unique<Timeout>(*this);
     shard().set(*timeout_, wait);
   }
+  // How long until the stream's authorization expires, if it does.
+  std::chrono::milliseconds authorized_for() const {
+    return timeout_ && timeout_->linked() ? shard().left(*timeout_) : std::chrono::milliseconds::max();
+  }
   void stop_waiting() {
     if (timeout_) timeout_->unlink();
   }
@@ -228,6 +235,7 @@ class Connection : public Carrier, public ShardMember {
     switch (state_) {
       case State::head:
         if (!http_->parser.started()) return close(false);
+        take_refused_head();
         return refuse(408, "the request's head did not come in time", true);
       case State::body:
         return refuse(408, "the request's body did not come in time", true);
@@ -291,6 +299,7 @@ class Connection : public Carrier, public ShardMember {
   }
 
   IoResult try_write(std::span<const net::const_buffer> buffers) override = 0;
+  virtual IoResult try_write_once(net::const_buffer buffer) = 0;
 
   // Input and writability (connection_input.hpp).
   void await_readable();
@@ -304,6 +313,7 @@ class Connection : public Carrier, public ShardMember {
 
   // Requests and answers (connection_requests.hpp).
   void pump();
+  void take_refused_head();
   void head_came();
   void proceed();
   void body_came();
@@ -374,6 +384,7 @@ class Connection : public Carrier, public ShardMember {
   std::unique_ptr<Http> http_;
   std::unique_ptr<StreamSession> session_;
   std::shared_ptr<PeerState> peer_;
+  std::weak_ptr<net::cancellation_signal> running_;  // a handler of the application's
   const Route* route_ = nullptr;
   std::atomic<std::uint32_t> references_{0};
   State state_ = State::head;
@@ -413,6 +424,11 @@ class ConnectionOver final : public Connection {
   ConnectionOver(std::shared_ptr<EndpointCore> core, Shard& shard, S stream)
       : Connection(std::move(core), shard), stream_(std::move(stream)) {}
 
+  ~ConnectionOver() override {
+    // Its loop went before it was started.
+    if (give_back_) (*give_back_)(net::error::operation_aborted, std::move(stream_), {});
+  }
+
   /// Where the socket goes back to; to be set before it is started.
   void lend(GiveBack give_back) { give_back_ = std::make_unique<GiveBack>(std::move(give_back)); }
 
@@ -420,6 +436,10 @@ class ConnectionOver final : public Connection {
 
  protected:
   IoResult try_write(std::span<const net::const_buffer> buffers) override { return stream_.try_write(buffers); }
+  IoResult try_write_once(net::const_buffer buffer) override {
+    if constexpr (requires { stream_.try_write_once(buffer); }) return stream_.try_write_once(buffer);
+    return stream_.try_write({&buffer, 1});
+  }
   int socket_to_send() const override {
     if constexpr (requires { stream_.socket_to_send(); }) return stream_.socket_to_send();
     return -1;

@@ -40,8 +40,8 @@ DOWNLINK_DECL bool Connection::wants_input() const {
 DOWNLINK_DECL void Connection::readable() {
   reading_ = false;
   if (state_ == State::closed) return;
-  const net::mutable_buffer buffer = shard().read_buffer();
-  take(read_some(buffer), static_cast<char*>(buffer.data()));
+  shard().with_read_buffer(
+      [this](net::mutable_buffer buffer) { take(read_some(buffer), static_cast<char*>(buffer.data())); });
 }
 
 DOWNLINK_DECL void Connection::read(error_code error, std::size_t bytes) {

@@ -86,13 +86,16 @@ DOWNLINK_DECL Negotiated Connection::negotiated() const {
 DOWNLINK_DECL void Connection::refuse_over_limit(std::string_view detail) {
   counters().over_limit.add();
   const auto chosen = negotiated();
-  if (chosen.index >= 0 && core_->kinds[static_cast<std::size_t>(chosen.index)] == TransportKind::sse &&
-      http_->head.method() == "GET") {
+  const auto* const transport =
+      chosen.index >= 0 ? core_->transports[static_cast<std::size_t>(chosen.index)].ops : nullptr;
+  if (transport && transport->kind == TransportKind::sse && http_->head.method() == "GET") {
     log(LogLevel::warning, LogEvent::request_refused, detail, 503);
     std::string body;
     wire::append_sse_retry(body, retry());
-    return respond(200, "Content-Type: text/event-stream\r\nCache-Control: no-cache, no-transform\r\n",
-                   std::move(body));
+    std::string headers;
+    wire::append_header(headers, "Content-Type", transport->content_type);
+    headers += transport->headers;
+    return respond(200, headers, std::move(body));
   }
   std::string headers;
   wire::append_header(headers, "Retry-After", std::to_string(1 + core_->jitter(5)));

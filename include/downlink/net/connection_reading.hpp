@@ -220,6 +220,7 @@ DOWNLINK_DECL void Connection::start_stream(std::string head, std::unique_ptr<St
   counters().served[kind_].add();
   if (request.start.kind == StartRequest::Kind::cursor) counters().resumes.add();
   subscriber_came();
+  std::string unread = std::move(request.unread);  // whom this calls may run the loop, and with it a read's end
   session_->open(std::move(head), *begin, request.start);
   if (state_ != State::streaming) return;
   subscribed_ = true;
@@ -232,7 +233,7 @@ DOWNLINK_DECL void Connection::start_stream(std::string head, std::unique_ptr<St
     }
   }
   if (core_->draining.load(std::memory_order_relaxed)) drain({});
-  if (!request.unread.empty() && state_ == State::streaming) received(request.unread);
+  if (!unread.empty() && state_ == State::streaming) received(unread);
 }
 
 DOWNLINK_DECL void Connection::left(EndReason reason) {

@@ -18,8 +18,7 @@ DOWNLINK_DECL void Connection::pump() {
       case wire::RequestParser::State::failed:
         if (state_ == State::head) {
           counters().requests.add();
-          http_->head = parser.take_head();
-          http_->origin = judge_origin(http_->head, core_->options.cors, trusts_peer());
+          take_refused_head();
         }
         refuse(parser.refusal().status, parser.refusal().detail, parser.refusal().close, parser.refusal().headers);
         break;
@@ -43,6 +42,17 @@ DOWNLINK_DECL void Connection::pump() {
   pumping_ = false;
 }
 
+// What came of a head that is answered without being whole or well-formed: pages may read why, also where nothing of
+// their origin has come yet and every one may.
+DOWNLINK_DECL void Connection::take_refused_head() {
+  auto& http = *http_;
+  http.head = http.parser.take_head();
+  http.origin = judge_origin(http.head, core_->options.cors, trusts_peer());
+  if (http.origin == OriginVerdict::none && allows_every_origin(core_->options.cors)) {
+    http.origin = OriginVerdict::allowed;
+  }
+}
+
 DOWNLINK_DECL void Connection::head_came() {
   stop_waiting();
   counters().requests.add();
@@ -60,7 +70,7 @@ DOWNLINK_DECL void Connection::head_came() {
     // It is answered at once: a body would be taken for the next request.
     if (head.method() == "OPTIONS" && head.has_body()) http.close_after = true;
     if (is_preflight(head)) {
-      return respond(204, preflight_headers(head, core_->options.cors, http.origin), {});
+      return respond(204, preflight_headers(core_->options.cors, http.origin), {});
     }
     const std::string_view allowed =
         takes_posts ? "Allow: GET, HEAD, POST, OPTIONS\r\n" : "Allow: GET, HEAD, OPTIONS\r\n";
@@ -93,7 +103,7 @@ DOWNLINK_DECL void Connection::proceed() {
       constexpr std::string_view interim = "HTTP/1.1 100 Continue\r\n\r\n";
       const net::const_buffer buffer(interim.data(), interim.size());
       // Whoever has no room for it sends the body after a while anyway; but half of it would garble what follows.
-      const IoResult written = try_write({&buffer, 1});
+      const IoResult written = try_write_once(buffer);
       const bool none = written.bytes == 0 && committed() == 0;
       if (written.bytes < interim.size() && !none) return close(true);
       counters().bytes_sent.add(written.bytes);
@@ -138,14 +148,14 @@ DOWNLINK_DECL std::string& Connection::begin_answer(int status) {
 // Its last lines, and the empty one.
 DOWNLINK_DECL void Connection::end_head() {
   std::string& out = http_->outgoing.before;
-  if (!is_preflight(http_->head)) append_cors_headers(out, http_->head, core_->options.cors, http_->origin);
+  append_cors_headers(out, http_->head, core_->options.cors, http_->origin);
   out += "\r\n";
 }
 
 DOWNLINK_DECL void Connection::respond(int status, std::string_view headers, std::string body) {
   std::string& out = begin_answer(status);
   out += headers;
-  const bool bodiless = status == 204;  // RFC 9110 §8.6: without a length too
+  const bool bodiless = status == 204 || status == 304;  // RFC 9110 §8.6, §15.4.5: without a length too
   if (!bodiless) wire::append_header(out, "Content-Length", std::to_string(body.size()));
   end_head();
   if (!bodiless && http_->head.method() != "HEAD") http_->outgoing.after = std::move(body);

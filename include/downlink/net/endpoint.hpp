@@ -87,7 +87,9 @@ class EndpointBase {
   /// Serves one connection that the application has accepted and whose next request's head it has read. `unread` is
   /// what it read beyond the head. Completes with `void(error_code, Socket, std::string)`: after a poll or POST on a
   /// connection that is kept alive the socket and unread bytes come back, after a stream the socket comes back closed.
-  /// The socket may be of any executor and any `io_context`; where it can't be moved: `errc::foreign_executor`.
+  /// It keeps the limits of `SocketLimits`. The socket may be of any executor and any `io_context`; where it can't be
+  /// moved: `errc::foreign_executor`. Where its new loop goes before it is served: `operation_aborted`; where the
+  /// system takes no more sockets: its error, and the socket is closed.
   template <class Socket, class CompletionToken>
   auto async_serve(Socket socket, const RequestHead& head, std::string unread, CompletionToken&& token) {
     return net::async_initiate<CompletionToken, void(error_code, Socket, std::string)>(
@@ -101,16 +103,16 @@ class EndpointBase {
           const auto protocol = given.local_endpoint(error).protocol();
           auto native = take_native(given, error);
           if (error) return complete(error, std::move(given), std::move(bytes));
-          serve(native, protocol.family(), std::move(bytes),
-                [complete, executor, protocol](error_code, SocketStream stream, std::string rest) {
-                  Socket back(executor);
-                  error_code failed;
-                  if (stream.socket().is_open()) {
-                    const auto handle = take_native(stream.socket(), failed);
-                    if (!failed) back.assign(protocol, handle, failed);
-                  }
-                  complete(failed, std::move(back), std::move(rest));
-                });
+          error = serve(native, protocol.family(), std::move(bytes),
+                        [complete, executor, protocol](error_code failed, SocketStream stream, std::string rest) {
+                          Socket back(executor);
+                          if (stream.socket().is_open()) {
+                            const auto handle = take_native(stream.socket(), failed);
+                            if (!failed && back.assign(protocol, handle, failed)) detail::close_native(handle);
+                          }
+                          complete(failed, std::move(back), std::move(rest));
+                        });
+          if (error) complete(error, Socket(executor), std::string());
         },
         token, std::move(socket), head_text(head) + std::move(unread));
   }
@@ -128,21 +130,26 @@ class EndpointBase {
     const int family = socket.local_endpoint(error).protocol().family();
     const auto native = take_native(socket, error);
     if (error) return error;
-    serve(native, family, std::move(read), {});
-    return {};
+    return serve(native, family, std::move(read), {});
   }
   /// The same for a socket that is known by its native handle, such as another framework's. `family` is `AF_INET`,
-  /// `AF_INET6` or `AF_UNIX`.
-  void adopt(SocketStream::Socket::native_handle_type native, int family, std::string read) {
-    serve(native, family, std::move(read), {});
+  /// `AF_INET6` or `AF_UNIX`. The handle is the library's in any case; with an error it is closed.
+  error_code adopt(SocketStream::Socket::native_handle_type native, int family, std::string read) {
+    return serve(native, family, std::move(read), {});
   }
 
   /// Stops in an orderly way (WIRE §9): held polls are answered, streams are ended, spread over `time`, and what is
-  /// still open after it is reset. Completes with `void()`, after which no callback of the application's runs any more.
+  /// still open after it is reset. Completes with `void()`, after which no callback of the application's begins any
+  /// more; coroutines of its that are still at work are cancelled.
   template <class CompletionToken>
   auto async_drain(std::chrono::milliseconds time, CompletionToken&& token) {
     return net::async_initiate<CompletionToken, void()>(
         [this, time](auto handler) {
+          if (living_shard(0)->gone()) {
+            // Only an executor of the handler's own is left to call it on.
+            const auto executor = net::get_associated_executor(handler, net::system_executor{});
+            return drain(time, detail::Completion(std::move(handler), executor));
+          }
           const auto executor = net::get_associated_executor(handler, living_shard(0)->executor());
           drain(time, detail::Completion(std::move(handler), executor));
         },
@@ -177,7 +184,7 @@ class EndpointBase {
   // The parser reads what somebody else's has read once more: whatever way a request comes, the same rules hold.
   static std::string head_text(const RequestHead& head);
 
-  void serve(SocketStream::Socket::native_handle_type native, int family, std::string read, GiveBack give_back);
+  error_code serve(SocketStream::Socket::native_handle_type native, int family, std::string read, GiveBack give_back);
 
   void drain(std::chrono::milliseconds time, std::function<void()> done);
 
@@ -268,16 +275,25 @@ DOWNLINK_DECL const std::shared_ptr<detail::Shard>& EndpointBase::living_shard(s
   return shards[number % shards.size()];
 }
 
-DOWNLINK_DECL void EndpointBase::serve(SocketStream::Socket::native_handle_type native, int family, std::string read,
-                                       GiveBack give_back) {
+DOWNLINK_DECL error_code EndpointBase::serve(SocketStream::Socket::native_handle_type native, int family,
+                                             std::string read, GiveBack give_back) {
   const auto& shard = living_shard(core_->next_shard.fetch_add(1, std::memory_order_relaxed));
-  if (shard->gone()) return detail::close_native(native);
-  SocketStream stream{SocketStream::Socket(shard->executor(), net::generic::stream_protocol(family, 0), native)};
-  stream.configure(core_->options.socket);
-  auto* over = new detail::ConnectionOver<SocketStream>(core_, *shard, std::move(stream));
-  const detail::ConnectionRef connection(over);
-  if (give_back) over->lend(std::move(give_back));
-  connection->start_on_shard(std::move(read));
+  error_code error;
+  const auto make = [&]() -> detail::Shard::Task {
+    SocketStream::Socket socket(shard->executor());
+    socket.assign(net::generic::stream_protocol(family, 0), native, error);
+    if (error) return {};
+    SocketStream stream(std::move(socket));
+    stream.configure(core_->options.socket);
+    auto* over = new detail::ConnectionOver<SocketStream>(core_, *shard, std::move(stream));
+    const detail::ConnectionRef connection(over);
+    if (give_back) over->lend(std::exchange(give_back, {}));
+    return [connection, read = std::move(read)]() mutable { connection->start(std::move(read)); };
+  };
+  if (!shard->post_made(make)) error = net::error::operation_aborted;
+  if (!error) return {};
+  detail::close_native(native);
+  return error;
 }
 
 // A drain under way: over once each shard has drained and let go of it, or with the loop where the handler is called by

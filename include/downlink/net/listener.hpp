@@ -92,22 +92,17 @@ class Listener final : public ShardMember, public Deadline, public std::enable_s
   void accept() {
     if (!acceptor_ || !may_accept()) return;
     acceptor_->async_accept(shard_->executor(), [self = shared_from_this()](error_code error, Accepted socket) {
-      ConnectionRef connection;
-      if (!error) connection = self->connect(std::move(socket));
+      const auto kept = std::make_shared<Accepted>(std::move(socket));  // tasks are copyable
       auto& shard = *self->shard_;
-      shard.enter([self, error, connection] { self->accepted(error, connection); });
+      shard.enter([self, error, kept] { self->accepted(error, *kept); });
     });
   }
 
-  // Moves the socket to the shard whose turn it is.
-  ConnectionRef connect(Accepted socket) {
+  // Gives the socket to the shard whose turn it is, or to this one where that one's loop has gone.
+  void connect(Accepted socket) {
     const auto turn = core_->next_shard.fetch_add(1, std::memory_order_relaxed);
-    auto target = core_->shards[turn % core_->shards.size()];
-    if (target->gone()) target = shard_;
-    std::optional<SocketStream> stream;
-    if (target == shard_) {
-      stream.emplace(SocketStream::Socket(std::move(socket)));
-    } else {
+    const auto& target = core_->shards[turn % core_->shards.size()];
+    const auto hand_over = [&]() -> Shard::Task {
       error_code error;
       error_code ignored;
       const auto protocol = socket.local_endpoint(error).protocol();
@@ -120,24 +115,31 @@ class Listener final : public ShardMember, public Deadline, public std::enable_s
         socket.assign(protocol, native, ignored);
         return {};
       }
-      stream.emplace(std::move(moved));
-    }
-    stream->configure_accepted(core_->options.socket);
-    const ConnectionRef connection(core_->connect
-                                       ? core_->connect(core_, *target, *std::move(stream))
-                                       : new ConnectionOver<SocketStream>(core_, *target, *std::move(stream)));
+      return [connection = connection_over(*target, std::move(moved))] { connection->start({}); };
+    };
+    // Nor to one whose loop nobody runs now: it would wait there without a deadline.
+    const auto rests = [&] { return target->context().stopped(); };
+    if (target != shard_ && !target->gone() && !rests() && target->post_made(hand_over)) return;
+    connection_over(*shard_, SocketStream::Socket(std::move(socket)))->start({});
+  }
+
+  ConnectionRef connection_over(Shard& shard, SocketStream::Socket socket) {
+    SocketStream stream(std::move(socket));
+    stream.configure_accepted(core_->options.socket);
+    const ConnectionRef connection(core_->connect ? core_->connect(core_, shard, std::move(stream))
+                                                  : new ConnectionOver<SocketStream>(core_, shard, std::move(stream)));
     if (proxy_protocol_) connection->expect_proxy_header();
     return connection;
   }
 
-  void accepted(error_code error, const ConnectionRef& connection) {
+  void accepted(error_code error, Accepted& socket) {
     if (!acceptor_ || error == net::error::operation_aborted) return;
     if (error && error != net::error::connection_aborted) {
       shard_->counters().accept_errors.add();
       if (core_->logs()) core_->log({LogLevel::error, LogEvent::accept_failed, error.message(), {}, {}, 0, {}, error});
       return shard_->set(*this, pause);
     }
-    if (connection) connection->start_on_shard({});
+    if (!error) connect(std::move(socket));
     accept();
   }
 

@@ -42,9 +42,9 @@ struct EndpointOptions {
   /// The largest message that a client may send, by frame or POST, in bytes. By default 1 MiB: text and small pictures
   /// pass, and a connection's memory stays a megabyte.
   std::size_t max_message = std::size_t{1} << 20;
-  /// The longest that a poll is held, whatever it asks for. By default 60 s: proxies give up on an answer after about
-  /// as long.
-  std::chrono::milliseconds max_wait{60'000};
+  /// The longest that a poll is held, whatever it asks for. By default 55 s: many proxies give up on an answer after a
+  /// minute.
+  std::chrono::milliseconds max_wait{55'000};
   /// How long a poll is held where long polling is the only transport and none is asked for. By default 25 s, below
   /// the 30 s after which the most impatient of clients and proxies give up (RFC 6202 §5.5).
   std::chrono::milliseconds default_wait{25'000};

@@ -96,14 +96,16 @@ class AsyncHandler {
   explicit operator bool() const { return plain_ || awaiting_; }
 
   /// Calls `done(std::exception_ptr, Result)` on the shard, at once or later, with what the handler returns or throws.
+  /// While that is a coroutine under way, `running` cancels it, on the shard.
   template <class OnShard>
-  void operator()(Shard& shard, Arguments... arguments, OnShard done) const {
+  void operator()(Shard& shard, std::weak_ptr<net::cancellation_signal>& running, Arguments... arguments,
+                  OnShard done) const {
     if (awaiting_) {
+      const auto pending = std::make_shared<Pending<OnShard>>(shard, std::move(done));
+      running = std::shared_ptr<net::cancellation_signal>(pending, &pending->cancellation);
       return awaiting_(
-          application_executor(shard), std::forward<Arguments>(arguments)...,
-          [&shard, done = std::move(done)](const std::exception_ptr& error, Result result) {
-            shard.dispatch([done, error, result = std::move(result)]() mutable { done(error, std::move(result)); });
-          });
+          application_executor(shard), pending->cancellation.slot(), std::forward<Arguments>(arguments)...,
+          [pending](const std::exception_ptr& error, Result result) { pending->finish(error, std::move(result)); });
     }
     Result result{};
     const auto error = thrown_by([&] { result = plain_(std::forward<Arguments>(arguments)...); });
@@ -111,12 +113,35 @@ class AsyncHandler {
   }
 
  private:
-  using Awaiting = std::function<void(const net::any_io_executor&, Arguments..., Done)>;
+  // A coroutine that is destroyed before its end, because what it waits for was, has failed.
+  template <class OnShard>
+  struct Pending {
+    Pending(Shard& on, OnShard then) : shard(on), done(std::move(then)) {}
+    Pending(const Pending&) = delete;
+    Pending& operator=(const Pending&) = delete;
+    ~Pending() {
+      if (finished) return;
+      shard.post([done = std::move(done)] {
+        done(std::make_exception_ptr(std::runtime_error("the handler was dropped before its end")), Result{});
+      });
+    }
+    void finish(const std::exception_ptr& error, Result result) {
+      finished = true;
+      shard.dispatch([done = done, error, result = std::move(result)]() mutable { done(error, std::move(result)); });
+    }
+    Shard& shard;
+    OnShard done;
+    net::cancellation_signal cancellation;
+    bool finished = false;
+  };
+
+  using Awaiting = std::function<void(const net::any_io_executor&, net::cancellation_slot, Arguments..., Done)>;
 
   template <class Returned, class Function>
   static Awaiting make_awaiting(std::shared_ptr<Function> shared) {
     // Awaitables outlive the call, and with them the function object and its arguments have to.
-    return [shared = std::move(shared)](const net::any_io_executor& executor, Arguments... arguments, Done done) {
+    return [shared = std::move(shared)](const net::any_io_executor& executor, net::cancellation_slot slot,
+                                        Arguments... arguments, Done done) {
       std::optional<Returned> awaitable;
       auto kept = std::make_shared<std::tuple<Arguments...>>(std::forward<Arguments>(arguments)...);
       const auto error = thrown_by([&] {
@@ -124,14 +149,14 @@ class AsyncHandler {
             std::apply([&](auto&... each) -> Returned { return (*shared)(std::forward<Arguments>(each)...); }, *kept));
       });
       if (error) return done(error, Result{});
-      net::co_spawn(executor, *std::move(awaitable),
-                    [shared, kept, done = std::move(done)](std::exception_ptr failure, auto&&... value) {
-                      if constexpr (sizeof...(value) == 0) {
-                        done(failure, Result{});
-                      } else {
-                        done(failure, Result(std::forward<decltype(value)>(value)...));
-                      }
-                    });
+      auto ended = [shared, kept, done = std::move(done)](std::exception_ptr failure, auto&&... value) {
+        if constexpr (sizeof...(value) == 0) {
+          done(failure, Result{});
+        } else {
+          done(failure, Result(std::forward<decltype(value)>(value)...));
+        }
+      };
+      net::co_spawn(executor, *std::move(awaitable), net::bind_cancellation_slot(slot, std::move(ended)));
     };
   }
 

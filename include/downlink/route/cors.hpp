@@ -153,10 +153,9 @@ inline bool is_preflight(const RequestHead& head) {
   return head.method() == "OPTIONS" && head.header("Origin") && head.header("Access-Control-Request-Method");
 }
 
-/// All header lines of a preflight's 204 that concern CORS, those of `append_cors_headers` too (WIRE §8).
-inline std::string preflight_headers(const RequestHead& head, const CorsOptions& options, OriginVerdict verdict) {
+/// The header lines that a preflight's 204 has besides those of `append_cors_headers` (WIRE §8).
+inline std::string preflight_headers(const CorsOptions& options, OriginVerdict verdict) {
   std::string out;
-  append_cors_headers(out, head, options, verdict);
   if (verdict != OriginVerdict::allowed && verdict != OriginVerdict::same_origin) return out;
   wire::append_header(out, "Access-Control-Allow-Methods", "GET, HEAD, POST, OPTIONS");
   wire::append_header(out, "Access-Control-Allow-Headers",

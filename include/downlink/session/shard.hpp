@@ -77,11 +77,22 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
 
   /// Runs `task` on the shard, in one of its later turns. Safe from any thread.
   void post(Task task) {
-    if (gone_) return;
-    // Under the lock, because the task may be the last to keep the shard.
+    // Under the lock, because the task may be the last to keep the shard, and the loop may be about to go.
     const std::lock_guard guard(tasks_mutex_);
+    if (gone_) return;
     tasks_.push_back(std::move(task));
     schedule();
+  }
+  /// Posts the task that `make` returns, which may own what belongs to the loop, as a socket: the loop does not go
+  /// before it is posted, and takes it along when it goes. False where the loop has gone, and then `make` was not
+  /// called. Safe from any thread.
+  template <class Function>
+  bool post_made(Function&& make) {
+    const std::lock_guard guard(tasks_mutex_);
+    if (gone_) return false;
+    if (Task task = std::forward<Function>(make)()) tasks_.push_back(std::move(task));
+    schedule();
+    return true;
   }
   /// The same, but at once when called on the shard, or when the shard is free and called from its loop.
   template <class Function>
@@ -112,6 +123,8 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
   void set(Deadline& deadline, std::chrono::milliseconds interval) {
     arm(wheel_.set(deadline, update_now(), interval));
   }
+  /// How long until a deadline that is set falls due.
+  std::chrono::milliseconds left(const Deadline& deadline) { return wheel_.left(deadline, update_now()); }
 
   /// What happens on it: changed on the shard, read by anybody.
   Counters& counters() { return counters_; }
@@ -119,8 +132,18 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
   /// How rounds send from now on, in place of one call for each subscriber. On the shard, or before anything runs it.
   void fan_out_with(std::unique_ptr<FanOut> fan_out) { fan_out_ = std::move(fan_out); }
 
-  /// One buffer that every session of the shard reads into.
-  net::mutable_buffer read_buffer() { return net::buffer(read_buffer_); }
+  /// Calls `use` with the one buffer that every session of the shard reads into; where it is in use, as a callback that
+  /// what is in it led to runs the loop, with another one.
+  template <class Function>
+  void with_read_buffer(Function&& use) {
+    if (reading_) return use(net::buffer(*std::make_unique<decltype(read_buffer_)>()));
+    struct Reading {
+      explicit Reading(bool& flag) : in_use(flag) { in_use = true; }
+      ~Reading() { in_use = false; }
+      bool& in_use;
+    } const reading(reading_);
+    use(net::buffer(read_buffer_));
+  }
 
   void add(ShardMember& member) { members_.push_back(member); }
   /// Deadlines belong to members: without any, nothing keeps the loop running.
@@ -231,7 +254,10 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
   /// The loop itself is going: the same as `shut_down`, and nothing of the loop's is kept. Nothing may be posted from
   /// here on.
   void let_go() {
-    gone_ = true;
+    {
+      const std::lock_guard guard(tasks_mutex_);
+      gone_ = true;
+    }
     shut_down();
     feeds_.clear();
     timer_.reset();
@@ -410,7 +436,12 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
     timer_->async_wait([self = shared_from_this(), due](error_code error) {
       if (error) return;
       auto& shard = *self;
-      shard.enter([self, due] { self->tick(due); });
+      // With one thread too, or a callback that runs the loop would make a turn, which lets go of closed connections.
+      shard.enter([self, due] {
+        const auto tick = [&] { self->tick(due); };
+        if (!self->one_thread_ || self->busy_.exchange(true)) return tick();
+        self->run_alone(tick);
+      });
     });
   }
 
@@ -470,6 +501,7 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
   std::atomic<bool> gone_{false};
   std::atomic<bool> stopped_{false};
   bool in_turn_ = false;
+  bool reading_ = false;
   std::chrono::sys_seconds date_of_{};
   std::string date_;
   Counters counters_;

@@ -45,6 +45,12 @@ class TimerWheel {
     return start_ + Duration(deadline.tick_);
   }
 
+  /// How long until a deadline that is set falls due.
+  Duration left(const Deadline& deadline, TimePoint now) const {
+    const std::uint64_t tick = tick_of(now);
+    return Duration(static_cast<Duration::rep>(deadline.tick_ - std::min(tick, deadline.tick_)));
+  }
+
   /// When to call `advance` next; `TimePoint::max()` while nothing is set.
   TimePoint next_due() {
     const std::uint64_t tick = next_tick();

@@ -22,8 +22,9 @@ class WebSocketSession final : public StreamSession {
   bool receive(std::span<char> bytes) override {
     last_heard_ = shard().now();
     pinged_ = false;
-    if (holds_input()) {
-      input().kept.append(bytes.data(), bytes.size());  // one read was under way when holding began
+    if (holds_input() || taking_) {
+      // One read was under way when holding began, or a handler of an earlier message runs the loop.
+      input().kept.append(bytes.data(), bytes.size());
     } else {
       read(bytes);
     }
@@ -85,13 +86,19 @@ class WebSocketSession final : public StreamSession {
   }
 
   void read_kept() {
-    if (!input_) return;
+    if (!input_ || taking_) return;
     std::string kept = std::exchange(input_->kept, {});
     read(kept);
   }
 
   void read(std::span<char> bytes) {
+    taking_ = true;
     take_events(bytes);
+    while (!closed_ && !holds_input() && input_ && !input_->kept.empty()) {
+      std::string kept = std::exchange(input_->kept, {});
+      take_events(kept);
+    }
+    taking_ = false;
     if (closed_ || (input_ && input_->kept.empty() && !input_->reader.mid_message())) input_.reset();
   }
 
@@ -117,7 +124,7 @@ class WebSocketSession final : public StreamSession {
       }
       throttled_ = queued() > reply_high_water;
       if (holds_input()) {
-        input().kept.append(bytes.data(), bytes.size());
+        input().kept.insert(0, bytes.data(), bytes.size());
         return;
       }
     }
@@ -168,6 +175,7 @@ class WebSocketSession final : public StreamSession {
   bool throttled_ = false;
   bool pinged_ = false;
   bool closed_ = false;
+  bool taking_ = false;
   std::unique_ptr<Input> input_;
   TimePoint last_heard_;
 };

@@ -68,9 +68,12 @@ inline std::optional<std::string> if_none_match_id(const RequestHead& head) {
 /// (WIRE §1).
 inline StartRequest requested_start(const RequestHead& head, bool polling) {
   using Kind = StartRequest::Kind;
-  std::string cursor{wire::trim(head.header("Last-Event-ID").value_or(std::string_view{}))};
+  std::string cursor;
+  for (const auto& [name, value] : head.headers()) {
+    if (cursor.empty() && wire::iequals(name, "Last-Event-ID")) cursor = wire::trim(value);
+  }
   for (const std::string_view name : {"cursor", "last_event_id", "lastEventId"}) {
-    if (cursor.empty()) cursor = head.query_value(name).value_or(std::string{});
+    if (cursor.empty()) cursor = head.query_value(name, 1).value_or(std::string{});
   }
   if (!cursor.empty()) {
     if (cursor == "earliest") return {.kind = Kind::earliest};

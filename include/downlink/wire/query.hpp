@@ -68,16 +68,17 @@ inline std::optional<std::string> percent_decode_path(std::string_view text) {
   return decoded;
 }
 
-/// The decoded value of the first parameter of that name in a query without its `?` (WHATWG URL §5.1). Names are
-/// compared decoded; one without `=` has an empty value.
-inline std::optional<std::string> query_value(std::string_view query, std::string_view name) {
+/// The decoded value of the first parameter of that name in a query without its `?` (WHATWG URL §5.1), or of the first
+/// of at least so many bytes before decoding. Names are compared decoded; one without `=` has an empty value.
+inline std::optional<std::string> query_value(std::string_view query, std::string_view name, std::size_t least = 0) {
   while (!query.empty()) {
     const auto pair = query.substr(0, query.find('&'));
     query.remove_prefix(pair.size() == query.size() ? pair.size() : pair.size() + 1);
     if (pair.empty()) continue;
     const auto key = pair.substr(0, pair.find('='));
     if (detail::is_form_encoded(key) ? form_decode(key) != name : key != name) continue;
-    return key.size() == pair.size() ? std::string{} : form_decode(pair.substr(key.size() + 1));
+    const auto value = pair.substr(std::min(key.size() + 1, pair.size()));
+    if (value.size() >= least) return form_decode(value);
   }
   return std::nullopt;
 }

@@ -157,8 +157,10 @@ class RequestHead {
   /// The query as it came, without its `?`; empty without one.
   std::string_view query() const noexcept { return text(query_); }
 
-  /// The decoded value of the query's first parameter of that name (WIRE §2).
-  std::optional<std::string> query_value(std::string_view name) const { return wire::query_value(query(), name); }
+  /// The decoded value of the query's first parameter of that name (WIRE §2) with at least so many bytes.
+  std::optional<std::string> query_value(std::string_view name, std::size_t least = 0) const {
+    return wire::query_value(query(), name, least);
+  }
 
   /// The host and port that the request is for: the target's own where it is in absolute form, else the header `Host`
   /// (RFC 9112 §3.2.2); empty without either.

@@ -29,9 +29,9 @@ struct RequestLimits {
   /// extensions together are held to it too. By default 32 KiB: what browsers send, several times, and a bound on what
   /// a connection that sends nothing else takes.
   std::size_t max_head = 32768;
-  /// The number of header fields; more are answered with 431. By default 100, some times what browsers and proxies add
-  /// up to.
-  std::size_t max_headers = 100;
+  /// The number of header fields; more are answered with 431. By default 2000: a head within `max_head` reaches that
+  /// with nothing but the shortest of fields, and what is noted of each comes to as much as the head's text.
+  std::size_t max_headers = 2000;
   /// The body without its chunked framing; a longer one is answered with 413. By default 1 MiB. In an endpoint
   /// `EndpointOptions::max_message` takes its place.
   std::size_t max_body = 1 << 20;
@@ -76,10 +76,14 @@ class RequestParser {
   /// How far the request has come.
   State state() const noexcept { return state_; }
 
-  /// The head, from `head_complete` on; after a refusal the head as far as it was whole, else an empty one.
+  /// The head, from `head_complete` on; of one that was refused, its method and the fields before what was wrong with
+  /// it, for the answer alone.
   const RequestHead& head() const noexcept { return head_; }
-  /// Moves the head out.
-  RequestHead take_head() { return std::exchange(head_, {}); }
+  /// Moves the head out; before it is whole, what has come of it as after a refusal.
+  RequestHead take_head() {
+    if (state_ == State::head) keep_checked_fields();
+    return std::exchange(head_, {});
+  }
   /// The body without its framing, as far as it has come; may be moved from once complete.
   std::string& body() noexcept { return body_; }
   /// Why the request was refused, once `failed`.
@@ -333,6 +337,25 @@ class RequestParser {
     return outcome == HPE_PAUSED && reader.complete && head_.fields_.size() == framing_.fields;
   }
 
+  /// Leaves in the head what the lines before the current one have told, each of which was checked by itself.
+  void keep_checked_fields() {
+    head_.fields_.clear();
+    std::size_t begin = line_start_ > 0 ? raw_.find("\r\n") + 2 : 0;
+    while (begin < line_start_) {
+      const auto line = std::string_view{raw_}.substr(begin, raw_.find("\r\n", begin) - begin);
+      const auto name = line.substr(0, line.find(':'));
+      const auto value = trim(line.substr(name.size() + 1));
+      const auto part = [this](std::string_view text) {
+        return text.empty() ? RequestHead::Part{}
+                            : RequestHead::Part{static_cast<std::uint32_t>(text.data() - raw_.data()),
+                                                static_cast<std::uint32_t>(text.size())};
+      };
+      head_.fields_.push_back({part(name), part(value)});
+      begin += line.size() + 2;
+    }
+    head_.bytes_ = std::exchange(raw_, {});
+  }
+
   void begin_body() {
     if (remaining_ > limits_.max_body) return refuse_body();
     state_ = chunked_ || remaining_ > 0 ? State::body : State::complete;
@@ -420,10 +443,10 @@ class RequestParser {
   }
 
   void refuse(int status, std::string_view detail) {
+    if (state_ == State::head) keep_checked_fields();
     state_ = State::failed;
     refusal_ = {.status = status, .detail = std::string{detail}, .close = true};
     raw_ = {};
-    if (head_.bytes_.empty()) head_ = {};
   }
   void refuse_body() { refuse(413, "The request's body is too large."); }
 
