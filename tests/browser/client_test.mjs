@@ -465,6 +465,17 @@ test("a listener that closes hears of no opening, and one that reconnects of no 
   assert.deepEqual(second.heard.map(({ type }) => type), ["error", "transport", "open"]);
 });
 
+test("times may be infinite", async (t) => {
+  const { url } = await serve(t, (request, response) => {
+    if (request.method === "GET") return poll(response, "e-1");
+    response.end("taken");
+  });
+  const { client, opened } = follow(t, url, { transport: "short-polling", timeout: Infinity, patience: Infinity,
+    pollInterval: Infinity, upgradeAfter: Infinity });
+  await opened();
+  assert.equal(await client.send("up"), "taken");
+});
+
 test("a server that does not answer what is sent fails it after the timeout", async (t) => {
   const { url } = await serve(t, (request, response) => {
     if (request.method === "GET") poll(response, "e-1");

@@ -1,4 +1,4 @@
-// The browser client of downlink, documented in downlink.d.ts. Its cursor is the id of the last message.
+// The browser client of downlink; see downlink.d.ts. Its cursor is the id of the last message.
 
 const transports = ["websocket", "sse", "long-polling", "short-polling"];
 const defaults = { transport: "auto", cursor: "", pollInterval: 5000, wait: 25, timeout: 60000, patience: 5000,
@@ -54,7 +54,7 @@ export class Downlink extends EventTarget {
     for (const name of ["open", "message", "error", "close", "gap", "transport"]) {
       this.addEventListener(name, (event) => this[`on${name}`]?.(event));
     }
-    // In a turn of its own: listeners added right after construction hear everything.
+    // Not at once, so that listeners hear everything.
     this.#connectAfter(0);
   }
 
@@ -72,7 +72,7 @@ export class Downlink extends EventTarget {
   async send(data) {
     if (this.#socket?.readyState === OPEN) return this.#socket.send(data);
     const type = typeof data !== "string" && { "Content-Type": "application/octet-stream" };
-    const signal = AbortSignal.timeout(this.#options.timeout);
+    const signal = AbortSignal.timeout(most(this.#options.timeout));
     return (await this.#request({}, { method: "POST", body: data, signal }, type)).text();
   }
 
@@ -156,7 +156,7 @@ export class Downlink extends EventTarget {
   async #missed() {
     const cursor = this.#cursor;
     try {
-      const signal = AbortSignal.timeout(this.#options.patience);
+      const signal = AbortSignal.timeout(most(this.#options.patience));
       const { messages } = await this.#ask({ signal }, { cursor });
       return messages.length > 0 && cursor === this.#cursor;
     } catch (error) {
@@ -384,7 +384,7 @@ export class Downlink extends EventTarget {
         // Closed before it has opened, it would be an error on the console.
         if (socket.readyState !== CONNECTING) return close();
         socket.addEventListener("open", close);
-        setTimeout(close, this.#options.patience);
+        setTimeout(close, most(this.#options.patience));
       });
       socket.addEventListener("message", ({ data }) => {
         link.heard = Date.now();
@@ -397,7 +397,6 @@ export class Downlink extends EventTarget {
       });
       socket.addEventListener("error", () => {});
       socket.addEventListener("close", ({ code, reason }) => {
-        // Why a handshake failed is not told.
         reject(failure(`the WebSocket was closed with ${code} ${reason}`, { code, fault: !link.opened,
           final: code === 4002 && !this.#renews }));
       });
@@ -428,11 +427,13 @@ function part(signal) {
   return part;
 }
 
+function most(milliseconds) { return Math.min(milliseconds, 2 ** 31 - 1); }  // that timers take
+
 function ended({ signal }) { return new Promise((resolve) => signal.addEventListener("abort", resolve)); }
 
 function pause(milliseconds, signal) {
   const waiting = part(signal);
-  const timer = setTimeout(() => waiting.abort(), Math.min(milliseconds, 2 ** 31 - 1));
+  const timer = setTimeout(() => waiting.abort(), most(milliseconds));
   return ended(waiting).then(() => clearTimeout(timer));
 }
 
