@@ -199,7 +199,7 @@ TEST_CASE("a socket that can't be taken over takes no place", "[scenario][DESIGN
   served.start();
   net::ip::tcp::socket closed(served.loop.context());
   CHECK(served.server.adopt(std::move(closed), request_text("GET", "/c")));
-  CHECK_THROWS_AS(served.server.adopt(-1, AF_INET, request_text("GET", "/c")), system_error);
+  CHECK(served.server.adopt(-1, AF_INET, request_text("GET", "/c")));
   REQUIRE(served.connections(0));
   auto first = served_once(served.connect());
 }
