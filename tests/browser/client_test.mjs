@@ -373,6 +373,48 @@ test("auto comes to polling where streams and upgrades are cut instead of refuse
   assert.ok(asked.filter((type) => type === "text/event-stream").length >= 3, "one failure alone may be the network's");
 });
 
+test("a final answer stays final after failures, and a stream of nothing but retry: keeps its transport", async (t) => {
+  let asked = 0;
+  const gone = async () => {
+    asked += 1;
+    if (asked <= 2) throw new TypeError("connection reset");
+    return new Response(null, { status: 204 });
+  };
+  const { closed } = follow(t, "http://test/", { WebSocket: undefined, fetch: gone, ...soon });
+  await closed();
+  assert.equal(asked, 3);
+
+  const types = [];
+  const crowded = async (_, { headers }) => {
+    types.push(headers.Accept);
+    return new Response("retry: 1\n\n", { headers: eventStream });
+  };
+  const { until } = follow(t, "http://test/", { WebSocket: undefined, fetch: crowded, ...soon });
+  await until(() => types.length >= 8);
+  assert.deepEqual(new Set(types), new Set(["text/event-stream"]));
+});
+
+test("through an outage the first transport is tried in every round, the next one in each third", async (t) => {
+  const types = [];
+  const fetch = async (_, { headers }) => {
+    types.push(headers.Accept);
+    throw new TypeError("no network");
+  };
+  const { until } = follow(t, "http://test/", { WebSocket: undefined, fetch, ...soon });
+  await until(() => types.length >= 8);
+  const [stream, poll] = ["text/event-stream", "application/json"];
+  assert.deepEqual(types.slice(0, 8), [stream, stream, stream, poll, stream, stream, stream, poll]);
+});
+
+test("a client that closes in a listener leaves no timer behind", async (t) => {
+  const { url } = await serve(t, (_, response) => poll(response, "e-2", [{ id: "e-2", data: "x" }]));
+  const before = process.getActiveResourcesInfo().filter((kind) => kind === "Timeout").length;
+  const { client, closed } = follow(t, url, { transport: "short-polling", pollInterval: 1e9 });
+  client.addEventListener("message", () => client.close());
+  await closed();
+  await eventually(() => process.getActiveResourcesInfo().filter((kind) => kind === "Timeout").length <= before + 1);
+});
+
 test("waits longer than timers can count are long, not none", async (t) => {
   let requests = 0;
   const refuse = async () => {

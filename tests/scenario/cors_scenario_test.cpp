@@ -118,6 +118,14 @@ TEST_CASE("a preflight that no route answers tells the page what other requests 
   const auto refused = request(fallen_back.served.port(), "OPTIONS", "/nowhere", preflight);
   CHECK(refused.status == 405);
   check_allowed(refused);
+
+  Test own_word;
+  own_word.served.server.fallback([](const HttpRequest&) {
+    return HttpResponse{.status = 204, .headers = {{"Access-Control-Allow-Origin", "https://a.example"}}};
+  });
+  const auto answered = request(own_word.served.port(), "OPTIONS", "/nowhere", preflight);
+  CHECK(answered.status == 204);
+  CHECK(answered.count("Access-Control-Allow-Origin") == 1);
 }
 
 TEST_CASE("a body that is too large for an allowed origin says so to the page", "[scenario][WIRE-8]") {

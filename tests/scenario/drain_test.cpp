@@ -351,6 +351,34 @@ TEST_CASE("coroutines that outlast the drain's time are cancelled, and none goes
   CHECK(late == 0);
 }
 
+TEST_CASE("coroutines whose clients have gone are cancelled by the drain as well", "[scenario][lifetime]") {
+  Channel channel;
+  Loop loop;
+  auto server = std::make_unique<Server<WebSocket>>(loop.context());
+  server->route("/c", channel);
+  Event begun;
+  Event drained;
+  std::atomic<int> ended{0};
+  server->on_message("/c", [&](Peer, Inbound) -> net::awaitable<void> {
+    struct Ends {
+      std::atomic<int>& count;
+      ~Ends() { ++count; }
+    } const ends{ended};
+    begun.set();
+    net::steady_timer timer(co_await net::this_coro::executor, 1min);
+    co_await timer.async_wait(net::use_awaitable);
+  });
+  server->start();
+  WebSocketClient client(server->port(), "/c");
+  client.send_text("x");
+  REQUIRE(begun.wait());
+  server->async_drain(100ms, [&] { drained.set(); });
+  CHECK(client.closes().close_code() == 1001);
+  client.connection().close();
+  CHECK(drained.wait());
+  CHECK(eventually([&] { return ended == 1; }));
+}
+
 TEST_CASE("a drain lets a slow client finish the message that it has begun", "[scenario][WIRE-9]") {
   Draining served;
   served.start();

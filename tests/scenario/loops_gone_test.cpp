@@ -102,6 +102,24 @@ TEST_CASE("a loop that nobody runs any more gets no connections", "[scenario][DE
   }
 }
 
+TEST_CASE("a loop that nobody runs any more is given no sockets of the application's", "[scenario][DESIGN-3.9]") {
+  Channel channel;
+  net::io_context own(1);
+  Application application(own);
+  net::io_context resting(1);
+  Loop loop;
+  Endpoint<ShortPolling> endpoint(Contexts{resting, loop.context()});
+  endpoint.route("/c", channel);
+  resting.run();  // returns at once, as there is nothing to do
+  for (int i = 0; i < 4; ++i) {
+    Connection client(application.port());
+    client.send(request_text("GET", "/c"));
+    auto [socket, unread, head] = application.accept_request();
+    CHECK_FALSE(endpoint.adopt(std::move(socket), head, unread));
+    CHECK(client.read_response().status == 200);
+  }
+}
+
 TEST_CASE("serving a connection ends with an error where the loop goes before it has begun", "[scenario][DESIGN-5]") {
   BeforeTheRun test;
   auto [socket, unread, head] = std::move(*test.accepted);

@@ -16,9 +16,9 @@ export type Transport = "websocket" | "sse" | "long-polling" | "short-polling";
 export interface DownlinkOptions {
   /**
    * One transport, several in the order in which to try them, or `auto` (the default): all that can be used here. With
-   * several, one gives way to the next when a server or a proxy does not offer it, when it stays silent, ends twice soon
-   * after opening, or fails three times in a row before it opens; better ones are tried again later, and what worked is
-   * remembered for the session.
+   * several, one gives way to the next when a server or a proxy does not offer it, when it stays silent, or ends twice
+   * soon after opening or three times before it; better ones are tried again later, and what worked is remembered for
+   * the session.
    */
   transport?: "auto" | Transport | readonly Transport[];
   /** Id of the last message already seen, or `earliest` or `latest`; the server's default is `latest`. */

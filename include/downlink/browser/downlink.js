@@ -1,4 +1,4 @@
-// The browser client of downlink; see downlink.d.ts. Its cursor is the id of the last message.
+// The browser client of downlink; see downlink.d.ts.
 
 const transports = ["websocket", "sse", "long-polling", "short-polling"];
 const defaults = { transport: "auto", cursor: "", pollInterval: 5000, wait: 25, timeout: 60000, patience: 5000,
@@ -16,18 +16,18 @@ export class Downlink extends EventTarget {
   #options;
   #renews;
   #token;
-  /** What may be used, best first; which is in use; which was open last. */
+  /** What may be used; what is; what was open last. */
   #names;
   #at;
   #home;
   #readyState = CONNECTING;
   #cursor;
-  /** The connection of the moment, or the wait for one. Older ones are not heard. */
+  /** The connection of now, or the wait for one. */
   #link;
   #socket;
   #attempt = 0;
-  /** Connections in a row that ended soon after opening. */
-  #brief = 0;
+  /** How bad each transport is: too bad after three failures, or two brief openings. */
+  #bad = [];
   #climbs = 0;
   #sudden;
   #retry = 0;
@@ -54,7 +54,6 @@ export class Downlink extends EventTarget {
     for (const name of ["open", "message", "error", "close", "gap", "transport"]) {
       this.addEventListener(name, (event) => this[`on${name}`]?.(event));
     }
-    // Not at once, so that listeners hear everything.
     this.#connectAfter(0);
   }
 
@@ -76,7 +75,7 @@ export class Downlink extends EventTarget {
     return (await this.#request({}, { method: "POST", body: data, signal }, type)).text();
   }
 
-  /** What worked last. Storage may be absent or forbidden. */
+  /** Storage may be absent or forbidden. */
   #memory(name) {
     try {
       const key = `downlink ${this.#origin}`;
@@ -167,14 +166,18 @@ export class Downlink extends EventTarget {
   #lost(error, wait) {
     const { opened } = this.#link;
     const { patience, random } = this.#options;
-    if (opened && Date.now() - opened > patience) this.#attempt = this.#brief = 0;
-    else if (!wait && (opened ? (this.#brief += 1) > 1 : this.#attempt > 1 && !error.retryAfter)) error.fault = true;
-    const next = error.fault && this.#at + 1 < this.#names.length;
+    const at = this.#at;
+    if (opened && Date.now() - opened > patience) this.#attempt = this.#bad.length = 0;
+    else if (!wait && !error.final && !error.retryAfter) {
+      this.#bad[at] = (this.#bad[at] ?? 0) + (opened ? 1.5 : 1);
+      error.fault ||= this.#bad[at] >= 3;
+    }
+    const next = error.fault && at + 1 < this.#names.length;
     if (error.final && !next) return this.#end(error);
     if (next) {
       this.#sudden ||= !opened && this.transport === this.#told;
       this.#at += 1;
-      this.#brief = wait = 0;
+      this.#bad[at] = wait = 0;
     } else {
       this.#at = this.#home;
       // Full jitter: no crowd comes back at once. What the server asked for is the least.
@@ -198,6 +201,7 @@ export class Downlink extends EventTarget {
     link.opened = Date.now();
     this.#readyState = OPEN;
     this.#home = this.#at;
+    this.#sudden &&= this.#at > 0;
     const [transport, previous] = [this.transport, this.#told];
     if (previous) this.stats.reconnects += 1;
     this.#told = transport;
@@ -245,7 +249,7 @@ export class Downlink extends EventTarget {
     this.dispatchEvent(new MessageEvent(event, { data, lastEventId: id ?? "", origin: this.#origin }));
   }
 
-  /** In the query, not in headers: no request needs a preflight. */
+  /** Not in headers: no request needs a preflight. */
   #target(parameters) {
     const target = new URL(this.url);
     for (const name in parameters) {
@@ -260,7 +264,7 @@ export class Downlink extends EventTarget {
     const bearer = tokenBy === "header" && token && { Authorization: `Bearer ${token}` };
     const target = this.#target({ ...parameters, access_token: !bearer && token });
     this.stats.requests += 1;
-    // A browser's own revalidation would turn a 304 into messages already seen.
+    // A browser's revalidation would turn a 304 into messages already seen.
     const answer = await this.#options.fetch(target.href,
       { cache: "no-store", credentials, ...request, headers: { ...bearer, ...headers, ...more } });
     if (!answer.ok && answer.status !== 304) throw await this.#refusal(answer);
@@ -331,7 +335,8 @@ export class Downlink extends EventTarget {
     let [rest, cr, fields] = ["", false, {}];
     for (const reader = answer.body.getReader(); ;) {
       const { value: bytes, done } = await reader.read();
-      if (done) throw failure("the server ended the stream");
+      // Of nothing but "retry:", it is a refusal.
+      if (done) throw failure("the server ended the stream", !link.opened && { retryAfter: this.#retry });
       link.heard = Date.now();
       this.stats.bytes += bytes.byteLength;
       const text = decoder.decode(bytes, { stream: true });
@@ -381,10 +386,10 @@ export class Downlink extends EventTarget {
     await new Promise((_, reject) => {
       signal.addEventListener("abort", () => {
         const close = () => socket.close();
-        // Closed before it has opened, it would be an error on the console.
+        // Closing it before would be an error on the console.
         if (socket.readyState !== CONNECTING) return close();
         socket.addEventListener("open", close);
-        setTimeout(close, most(this.#options.patience));
+        setTimeout(close, Math.min(this.#options.patience, 5000));
       });
       socket.addEventListener("message", ({ data }) => {
         link.heard = Date.now();
@@ -423,13 +428,16 @@ function failure(words, fields) { return Object.assign(new Error(words), fields)
 /** Ends with a connection at the latest, and leaves nothing on one that lasts. */
 function part(signal) {
   const part = new AbortController();
+  if (signal.aborted) part.abort();
   signal.addEventListener("abort", () => part.abort(), { signal: part.signal });
   return part;
 }
 
 function most(milliseconds) { return Math.min(milliseconds, 2 ** 31 - 1); }  // that timers take
 
-function ended({ signal }) { return new Promise((resolve) => signal.addEventListener("abort", resolve)); }
+function ended({ signal }) {
+  return new Promise((resolve) => signal.aborted ? resolve() : signal.addEventListener("abort", resolve));
+}
 
 function pause(milliseconds, signal) {
   const waiting = part(signal);

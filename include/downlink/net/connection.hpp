@@ -80,8 +80,8 @@ class Connection : public Carrier, public ShardMember {
         http_->held->answer();
         break;
       case State::streaming:
-        draining_ = true;
-        wait_for(std::min(delay, authorized_for()));
+        draining_ = delay < authorized_for();
+        if (draining_) wait_for(delay);
         break;
       default:
         break;
@@ -89,11 +89,8 @@ class Connection : public Carrier, public ShardMember {
   }
 
   void shut_down() override {
-    // With its loop a coroutine goes by itself.
-    const auto running = shard().gone() ? nullptr : running_.lock();
     silent_ = true;
     close(true);
-    if (running) running->emit(net::cancellation_type::terminal);
   }
 
  protected:
@@ -384,7 +381,6 @@ class Connection : public Carrier, public ShardMember {
   std::unique_ptr<Http> http_;
   std::unique_ptr<StreamSession> session_;
   std::shared_ptr<PeerState> peer_;
-  std::weak_ptr<net::cancellation_signal> running_;  // a handler of the application's
   const Route* route_ = nullptr;
   std::atomic<std::uint32_t> references_{0};
   State state_ = State::head;

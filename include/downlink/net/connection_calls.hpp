@@ -11,7 +11,7 @@ namespace downlink::detail {
 template <class Never>
 void Connection::authorize() {
   if (core_->stopped.load()) return close(true);
-  core_->authorizer(shard(), running_, http_->head,
+  core_->authorizer(shard(), http_->head,
                     [self = ConnectionRef(this)](const std::exception_ptr& error, Decision decision) {
                       if (self->state_ != State::deciding) return;
                       if (error) {
@@ -41,7 +41,7 @@ DOWNLINK_DECL void Connection::decided(Decision decision) {
 template <class Never>
 void Connection::answer_fallback() {
   if (core_->stopped.load()) return close(true);
-  core_->fallback(shard(), running_, HttpRequest{http_->head, std::move(http_->parser.body())},
+  core_->fallback(shard(), HttpRequest{http_->head, std::move(http_->parser.body())},
                   [self = ConnectionRef(this)](const std::exception_ptr& error, HttpResponse response) {
                     if (self->state_ != State::handling) return;
                     if (error) {
@@ -51,7 +51,13 @@ void Connection::answer_fallback() {
                     if (response.status >= 400) self->counters().refused[response.status].add();
                     std::string headers;
                     wire::append_header(headers, "Content-Type", response.content_type);
-                    for (const auto& [name, value] : response.headers) wire::append_header(headers, name, value);
+                    for (const auto& [name, value] : response.headers) {
+                      wire::append_header(headers, name, value);
+                      // Whoever judges origins by himself is not contradicted.
+                      if (wire::iequals(name, "Access-Control-Allow-Origin")) {
+                        self->http_->origin = OriginVerdict::none;
+                      }
+                    }
                     self->respond(response.status, headers, std::move(response.body));
                   });
 }
@@ -73,7 +79,7 @@ void Connection::take_post() {
   if (core_->stopped.load()) return close(true);
   counters().messages_received.add();
   make_peer(TransportKind::short_polling, false);
-  http.found.route->inbound(shard(), running_, Peer(peer_), std::move(inbound),
+  http.found.route->inbound(shard(), Peer(peer_), std::move(inbound),
                             [self = ConnectionRef(this)](const std::exception_ptr& error, const Reply& reply) {
                               if (self->state_ == State::handling) self->post_taken(error, reply);
                             });
@@ -144,7 +150,7 @@ void Connection::take_message(std::string data, bool binary) {
   counters().messages_received.add();
   if (count_inbound_message().count() > 0) return session_->end({EndReason::refused, "too many messages a second"});
   in_handler_ = true;
-  route_->inbound(shard(), running_, Peer(peer_), Inbound{std::move(data), binary, {}, false},
+  route_->inbound(shard(), Peer(peer_), Inbound{std::move(data), binary, {}, false},
                   [self = ConnectionRef(this)](const std::exception_ptr& error, const Reply& reply) {
                     self->message_taken(error, reply);
                   });

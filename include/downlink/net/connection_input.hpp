@@ -31,7 +31,7 @@ DOWNLINK_DECL bool Connection::wants_input() const {
     case State::held:
       return http_->unread.size() < core_->options.limits.max_head;
     case State::streaming:
-      return !session_->holds_input() && !input_over_;
+      return session_->takes_input() && !input_over_;
     default:
       return false;
   }

@@ -98,7 +98,7 @@ class EndpointBase {
           const auto handler_executor = net::get_associated_executor(handler, executor);
           const detail::Completion complete(std::move(handler), handler_executor);
           error_code error;
-          if (living_shard(0)->gone()) error = net::error::operation_aborted;
+          if (living_shard()->gone()) error = net::error::operation_aborted;
           if (error) return complete(error, std::move(given), std::move(bytes));
           const auto protocol = given.local_endpoint(error).protocol();
           auto native = take_native(given, error);
@@ -145,12 +145,12 @@ class EndpointBase {
   auto async_drain(std::chrono::milliseconds time, CompletionToken&& token) {
     return net::async_initiate<CompletionToken, void()>(
         [this, time](auto handler) {
-          if (living_shard(0)->gone()) {
+          if (living_shard()->gone()) {
             // Only an executor of the handler's own is left to call it on.
             const auto executor = net::get_associated_executor(handler, net::system_executor{});
             return drain(time, detail::Completion(std::move(handler), executor));
           }
-          const auto executor = net::get_associated_executor(handler, living_shard(0)->executor());
+          const auto executor = net::get_associated_executor(handler, living_shard()->executor());
           drain(time, detail::Completion(std::move(handler), executor));
         },
         token);
@@ -170,7 +170,7 @@ class EndpointBase {
  private:
   friend struct detail::EndpointAccess;
   struct Draining;
-  const std::shared_ptr<detail::Shard>& living_shard(std::size_t number) const;
+  const std::shared_ptr<detail::Shard>& living_shard() const;
   using GiveBack = detail::ConnectionOver<SocketStream>::GiveBack;
 
   template <class Socket>
@@ -266,31 +266,39 @@ DOWNLINK_DECL std::string EndpointBase::head_text(const RequestHead& head) {
   return text;
 }
 
-// From the one of that number on, the first whose loop is there; that one where there is none.
-DOWNLINK_DECL const std::shared_ptr<detail::Shard>& EndpointBase::living_shard(std::size_t number) const {
-  const auto& shards = core_->shards;
-  for (std::size_t i = 0; i < shards.size(); ++i) {
-    if (const auto& shard = shards[(number + i) % shards.size()]; !shard->gone()) return shard;
+// The first whose loop is there; the first where there is none.
+DOWNLINK_DECL const std::shared_ptr<detail::Shard>& EndpointBase::living_shard() const {
+  for (const auto& shard : core_->shards) {
+    if (!shard->gone()) return shard;
   }
-  return shards[number % shards.size()];
+  return core_->shards.front();
 }
 
 DOWNLINK_DECL error_code EndpointBase::serve(SocketStream::Socket::native_handle_type native, int family,
                                              std::string read, GiveBack give_back) {
-  const auto& shard = living_shard(core_->next_shard.fetch_add(1, std::memory_order_relaxed));
   error_code error;
-  const auto make = [&]() -> detail::Shard::Task {
-    SocketStream::Socket socket(shard->executor());
+  const auto begin_on = [&](detail::Shard& shard) -> detail::Shard::Task {
+    SocketStream::Socket socket(shard.executor());
     socket.assign(net::generic::stream_protocol(family, 0), native, error);
     if (error) return {};
     SocketStream stream(std::move(socket));
     stream.configure(core_->options.socket);
-    auto* over = new detail::ConnectionOver<SocketStream>(core_, *shard, std::move(stream));
+    auto* over = new detail::ConnectionOver<SocketStream>(core_, shard, std::move(stream));
     const detail::ConnectionRef connection(over);
     if (give_back) over->lend(std::exchange(give_back, {}));
     return [connection, read = std::move(read)]() mutable { connection->start(std::move(read)); };
   };
-  if (!shard->post_made(make)) error = net::error::operation_aborted;
+  // Where no loop is being run, it waits until one is.
+  const auto& shards = core_->shards;
+  const std::size_t turn = core_->next_shard.fetch_add(1, std::memory_order_relaxed);
+  bool begun = false;
+  for (const bool even_resting : {false, true}) {
+    for (std::size_t i = 0; i < shards.size() && !begun; ++i) {
+      const auto& shard = shards[(turn + i) % shards.size()];
+      begun = shard->post_made([&] { return begin_on(*shard); }, even_resting);
+    }
+  }
+  if (!begun) error = net::error::operation_aborted;
   if (!error) return {};
   detail::close_native(native);
   return error;
@@ -321,7 +329,7 @@ DOWNLINK_DECL void EndpointBase::drain(std::chrono::milliseconds time, std::func
   const auto core = core_;  // whom the log tells may destroy this
   core->draining.store(true);
   auto draining = std::make_shared<Draining>(core, std::move(done));
-  const auto home = living_shard(0);
+  const auto home = living_shard();
   home->at_end([weak = std::weak_ptr(draining)] {
     if (const auto ending = weak.lock()) ending->finish();
   });

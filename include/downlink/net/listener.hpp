@@ -98,7 +98,8 @@ class Listener final : public ShardMember, public Deadline, public std::enable_s
     });
   }
 
-  // Gives the socket to the shard whose turn it is, or to this one where that one's loop has gone.
+  // Gives the socket to the shard whose turn it is, or to this one where that one's loop has gone or rests: there it
+  // would wait without a deadline.
   void connect(Accepted socket) {
     const auto turn = core_->next_shard.fetch_add(1, std::memory_order_relaxed);
     const auto& target = core_->shards[turn % core_->shards.size()];
@@ -117,9 +118,7 @@ class Listener final : public ShardMember, public Deadline, public std::enable_s
       }
       return [connection = connection_over(*target, std::move(moved))] { connection->start({}); };
     };
-    // Nor to one whose loop nobody runs now: it would wait there without a deadline.
-    const auto rests = [&] { return target->context().stopped(); };
-    if (target != shard_ && !target->gone() && !rests() && target->post_made(hand_over)) return;
+    if (target != shard_ && target->post_made(hand_over)) return;
     connection_over(*shard_, SocketStream::Socket(std::move(socket)))->start({});
   }
 
@@ -139,7 +138,14 @@ class Listener final : public ShardMember, public Deadline, public std::enable_s
       if (core_->logs()) core_->log({LogLevel::error, LogEvent::accept_failed, error.message(), {}, {}, 0, {}, error});
       return shard_->set(*this, pause);
     }
-    if (!error) connect(std::move(socket));
+    if (!error) {
+      try {
+        connect(std::move(socket));
+      } catch (...) {  // without memory
+        shard_->counters().accept_errors.add();
+        return shard_->set(*this, pause);
+      }
+    }
     accept();
   }
 

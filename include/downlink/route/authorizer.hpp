@@ -96,13 +96,11 @@ class AsyncHandler {
   explicit operator bool() const { return plain_ || awaiting_; }
 
   /// Calls `done(std::exception_ptr, Result)` on the shard, at once or later, with what the handler returns or throws.
-  /// While that is a coroutine under way, `running` cancels it, on the shard.
   template <class OnShard>
-  void operator()(Shard& shard, std::weak_ptr<net::cancellation_signal>& running, Arguments... arguments,
-                  OnShard done) const {
+  void operator()(Shard& shard, Arguments... arguments, OnShard done) const {
     if (awaiting_) {
       const auto pending = std::make_shared<Pending<OnShard>>(shard, std::move(done));
-      running = std::shared_ptr<net::cancellation_signal>(pending, &pending->cancellation);
+      shard.began(std::shared_ptr<net::cancellation_signal>(pending, &pending->cancellation));
       return awaiting_(
           application_executor(shard), pending->cancellation.slot(), std::forward<Arguments>(arguments)...,
           [pending](const std::exception_ptr& error, Result result) { pending->finish(error, std::move(result)); });

@@ -84,12 +84,12 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
     schedule();
   }
   /// Posts the task that `make` returns, which may own what belongs to the loop, as a socket: the loop does not go
-  /// before it is posted, and takes it along when it goes. False where the loop has gone, and then `make` was not
-  /// called. Safe from any thread.
+  /// before it is posted, and takes it along when it goes. False where the loop has gone or, unless `even_resting`,
+  /// nobody runs it any more, and then `make` was not called. Safe from any thread.
   template <class Function>
-  bool post_made(Function&& make) {
+  bool post_made(Function&& make, bool even_resting = false) {
     const std::lock_guard guard(tasks_mutex_);
-    if (gone_) return false;
+    if (gone_ || (!even_resting && context().stopped())) return false;
     if (Task task = std::forward<Function>(make)()) tasks_.push_back(std::move(task));
     schedule();
     return true;
@@ -202,11 +202,21 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
       member.shut_down();
     }
     if (timer_) timer_->cancel();
+    cancel_coroutines();
     for (auto& [channel, feed] : feeds_) feed->leave();
     ready_.exchange(nullptr, std::memory_order_acq_rel);
     if (!in_turn_) feeds_.clear();
     static_cast<Deadline&>(drain_end_).unlink();
     if (const auto done = std::exchange(drained_, {})) done();
+  }
+
+  /// A coroutine of the application's has begun: it is cancelled when this shuts down. On the shard.
+  void began(std::weak_ptr<net::cancellation_signal> coroutine) {
+    if (coroutines_.size() == coroutines_.capacity()) {
+      std::erase_if(coroutines_, [](const auto& each) { return each.expired(); });
+      coroutines_.reserve(2 * coroutines_.size() + 1);
+    }
+    coroutines_.push_back(std::move(coroutine));
   }
 
   /// Ends every member in an orderly way, streams spread over half of `time`, resets what is left after it, and calls
@@ -284,6 +294,13 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
     void expired() override { shard.finish_drain(); }
     Shard& shard;
   };
+
+  void cancel_coroutines() {
+    if (gone_) return;  // they go with the loop
+    for (const auto& coroutine : std::exchange(coroutines_, {})) {
+      if (const auto running = coroutine.lock()) running->emit(net::cancellation_type::terminal);
+    }
+  }
 
   void finish_drain() {
     const auto self = shared_from_this();
@@ -478,6 +495,7 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
   std::mutex tasks_mutex_;
   std::vector<Task> tasks_;
   std::vector<Task> running_;
+  std::vector<std::weak_ptr<net::cancellation_signal>> coroutines_;
   std::vector<Task> ends_;
 
   OperationStorage<128> turn_storage_;

@@ -101,6 +101,8 @@ class StreamSession : public Subscriber {
   virtual bool receive(std::span<char>) { return false; }
   /// Whether the peer is not to be read from for now.
   virtual bool holds_input() const { return false; }
+  /// Whether more may be read now.
+  virtual bool takes_input() const { return true; }
   /// Keeps further messages of the peer's back; goes on with them.
   virtual void pause() {}
   virtual void unpause() {}

@@ -33,6 +33,7 @@ class WebSocketSession final : public StreamSession {
 
   /// A handler is at work, or the peer does not take its replies.
   bool holds_input() const override { return paused_ || throttled_; }
+  bool takes_input() const override { return !holds_input() && !taking_; }
 
   void writable() override {
     StreamSession::writable();
@@ -92,13 +93,18 @@ class WebSocketSession final : public StreamSession {
   }
 
   void read(std::span<char> bytes) {
-    taking_ = true;
-    take_events(bytes);
-    while (!closed_ && !holds_input() && input_ && !input_->kept.empty()) {
-      std::string kept = std::exchange(input_->kept, {});
-      take_events(kept);
+    {
+      struct Taking {
+        explicit Taking(bool& flag) : on(flag) { on = true; }
+        ~Taking() { on = false; }
+        bool& on;
+      } const taking(taking_);
+      take_events(bytes);
+      while (!closed_ && !holds_input() && input_ && !input_->kept.empty()) {
+        std::string kept = std::exchange(input_->kept, {});
+        take_events(kept);
+      }
     }
-    taking_ = false;
     if (closed_ || (input_ && input_->kept.empty() && !input_->reader.mid_message())) input_.reset();
   }
 
