@@ -23,11 +23,27 @@ TEST_CASE("a drain does not put off the end of an authorization", "[scenario][WI
   served.server.async_drain(1000h, [&] { drained.set(); });
   for (auto& socket : sockets) {
     const auto code = socket.closes().close_code();
-    CHECK((code == 4002 || code == 1001));  // it ends for either reason
+    CHECK((code == 4002 || code == 1001));  // whichever comes first
     socket.connection().close();
   }
   CHECK(stream.ends());
   stream.connection().close();
+  CHECK(drained.wait());
+}
+
+TEST_CASE("a second drain changes neither the time nor the reason of the first", "[scenario][WIRE-9]") {
+  Event drained;
+  ServedAll served;
+  served.start();
+  std::vector<WebSocketClient> sockets;
+  for (int i = 0; i < 5; ++i) sockets.emplace_back(served.connect(), "/c");
+  REQUIRE(served.subscribers(5));
+  served.server.async_drain(400ms, [&] { drained.set(); });
+  served.server.async_drain(1h, [] {});
+  for (auto& socket : sockets) {
+    CHECK(socket.closes().close_code() == 1001);
+    socket.connection().close();
+  }
   CHECK(drained.wait());
 }
 

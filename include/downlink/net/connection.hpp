@@ -80,8 +80,9 @@ class Connection : public Carrier, public ShardMember {
         http_->held->answer();
         break;
       case State::streaming:
-        draining_ = delay < authorized_for();
-        if (draining_) wait_for(delay);
+        if (delay >= stream_time_left()) break;
+        draining_ = true;
+        wait_for(delay);
         break;
       default:
         break;
@@ -220,8 +221,8 @@ class Connection : public Carrier, public ShardMember {
     if (!timeout_) timeout_ = std::make_unique<Timeout>(*this);
     shard().set(*timeout_, wait);
   }
-  // How long until the stream's authorization expires, if it does.
-  std::chrono::milliseconds authorized_for() const {
+  // How long until the stream's authorization, or an earlier drain, ends it.
+  std::chrono::milliseconds stream_time_left() const {
     return timeout_ && timeout_->linked() ? shard().left(*timeout_) : std::chrono::milliseconds::max();
   }
   void stop_waiting() {
