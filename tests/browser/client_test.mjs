@@ -360,52 +360,6 @@ test("a client that ends its own held polls asks for no shorter ones", async (t)
   }
 });
 
-test("auto comes to polling where streams and upgrades are cut instead of refused", async (t) => {
-  const asked = [];
-  const fetch = async (_, { headers }) => {
-    asked.push(headers.Accept);
-    if (headers.Accept === "text/event-stream") throw new TypeError("connection reset");
-    return Response.json({ cursor: "e-1", messages: [] });
-  };
-  const { client, opened } = follow(t, "http://test/", { WebSocket: undefined, fetch, ...soon });
-  await opened();
-  assert.equal(client.transport, "long-polling");
-  assert.ok(asked.filter((type) => type === "text/event-stream").length >= 3, "one failure alone may be the network's");
-});
-
-test("a final answer stays final after failures, and a stream of nothing but retry: keeps its transport", async (t) => {
-  let asked = 0;
-  const gone = async () => {
-    asked += 1;
-    if (asked <= 2) throw new TypeError("connection reset");
-    return new Response(null, { status: 204 });
-  };
-  const { closed } = follow(t, "http://test/", { WebSocket: undefined, fetch: gone, ...soon });
-  await closed();
-  assert.equal(asked, 3);
-
-  const types = [];
-  const crowded = async (_, { headers }) => {
-    types.push(headers.Accept);
-    return new Response("retry: 1\n\n", { headers: eventStream });
-  };
-  const { until } = follow(t, "http://test/", { WebSocket: undefined, fetch: crowded, ...soon });
-  await until(() => types.length >= 8);
-  assert.deepEqual(new Set(types), new Set(["text/event-stream"]));
-});
-
-test("through an outage the first transport is tried in every round, the next one in each third", async (t) => {
-  const types = [];
-  const fetch = async (_, { headers }) => {
-    types.push(headers.Accept);
-    throw new TypeError("no network");
-  };
-  const { until } = follow(t, "http://test/", { WebSocket: undefined, fetch, ...soon });
-  await until(() => types.length >= 8);
-  const [stream, poll] = ["text/event-stream", "application/json"];
-  assert.deepEqual(types.slice(0, 8), [stream, stream, stream, poll, stream, stream, stream, poll]);
-});
-
 test("a client that closes in a listener leaves no timer behind", async (t) => {
   const { url } = await serve(t, (_, response) => poll(response, "e-2", [{ id: "e-2", data: "x" }]));
   const before = process.getActiveResourcesInfo().filter((kind) => kind === "Timeout").length;
@@ -449,46 +403,6 @@ test("an option that is undefined has its default", async (t) => {
   await opened();
   await new Promise((resolve) => setTimeout(resolve, 200));
   assert.equal(requests, 1);
-});
-
-test("long polling is tried again only where an answer that was held has come through", async (t) => {
-  const held = [];
-  const fetch = async (url, { headers, signal }) => {
-    if (headers.Accept === "text/event-stream") return new Response("", { status: 406 });
-    if (!new URL(url).searchParams.has("wait")) return Response.json({ cursor: "e-1", messages: [] });
-    return new Promise((resolve, reject) => {
-      held.push(resolve);
-      signal.addEventListener("abort", () => reject(signal.reason));
-    });
-  };
-  const { client, opened, of, until } = follow(t, "http://test/", { transport: ["long-polling", "short-polling"],
-    pollInterval: 5, upgradeAfter: 20, fetch, ...soon });
-  const refuse = () => held.shift()(new Response("", { status: 504 }));
-  for (let times = 0; client.transport === "long-polling"; times += 1) {
-    await until(() => held.length > 0 || client.transport === "short-polling");
-    if (held.length > 0) refuse();
-  }
-  await opened();
-  const transports = of("transport").length;
-  await until(() => held.length > 0);
-  refuse();  // that was a trial
-  await until(() => held.length > 0);
-  assert.equal(of("transport").length, transports);
-  held.shift()(Response.json({ cursor: "e-1", messages: [] }));
-  await until(() => client.transport === "long-polling");
-});
-
-test("what worked is remembered where there was a choice, and there alone", async (t) => {
-  const kept = new Map();
-  globalThis.sessionStorage = { setItem: (name, value) => kept.set(name, value), getItem: (name) => kept.get(name) };
-  t.after(() => { delete globalThis.sessionStorage; });
-  const fetch = async (_, { headers }) => (headers.Accept === "text/event-stream" ? new Response("", { status: 406 })
-    : Response.json({ cursor: "e-1", messages: [] }));
-  await follow(t, "http://test/", { transport: "short-polling", fetch }).opened();
-  assert.equal(kept.size, 0);
-  await follow(t, "http://test/", { transport: ["sse", "short-polling"], fetch }).opened();
-  assert.deepEqual([...kept.values()], ["short-polling"]);
-  assert.equal(follow(t, "http://test/", { transport: ["sse", "short-polling"], fetch }).client.transport, "short-polling");
 });
 
 test("a listener that closes hears of no opening, and one that reconnects of no end", async (t) => {

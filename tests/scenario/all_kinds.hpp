@@ -3,6 +3,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <system_error>
 
@@ -17,6 +18,19 @@ namespace downlink::testing {
 using namespace std::chrono_literals;
 
 using EveryServer = Server<WebSocket, Sse, LongPolling, ShortPolling>;
+
+/// A server of two loops, which a test runs or lets go of.
+struct TwoLoops {
+  TwoLoops() {
+    server.route("/c", channel);
+    server.start();
+  }
+
+  Channel channel;
+  std::unique_ptr<net::io_context> first = std::make_unique<net::io_context>(1);
+  std::unique_ptr<net::io_context> second = std::make_unique<net::io_context>(1);
+  EveryServer server{Contexts{*first, *second}};
+};
 
 /// A client of each kind, and connections that are in the middle of something.
 struct Crowd {

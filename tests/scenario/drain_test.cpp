@@ -39,6 +39,18 @@ struct Draining : ServedAll {
   std::promise<void> done;
 };
 
+// A handler that takes longer than any drain: counts when it ends, and when that was not by being cancelled.
+net::awaitable<void> outlast_the_drain(Event& begun, std::atomic<int>& ended, std::atomic<int>& late) {
+  struct Ends {
+    std::atomic<int>& count;
+    ~Ends() { ++count; }
+  } const ends{ended};
+  begun.set();
+  net::steady_timer timer(co_await net::this_coro::executor, 1min);
+  co_await timer.async_wait(net::use_awaitable);
+  ++late;
+}
+
 }  // namespace
 
 TEST_CASE("a drain lets an answer that is on its way arrive, and then closes its kept-alive connection",
@@ -307,16 +319,7 @@ TEST_CASE("coroutines that outlast the drain's time are cancelled, and none goes
   Event drained;
   std::atomic<int> ended{0};
   std::atomic<int> late{0};
-  const auto outlast = [&]() -> net::awaitable<void> {
-    struct Ends {
-      std::atomic<int>& count;
-      ~Ends() { ++count; }
-    } const ends{ended};
-    begun.set();
-    net::steady_timer timer(co_await net::this_coro::executor, 1min);
-    co_await timer.async_wait(net::use_awaitable);
-    ++late;
-  };
+  const auto outlast = [&] { return outlast_the_drain(begun, ended, late); };
   const std::string_view what = method;
   if (what == "authorizer") {
     server->authorize([&](const RequestHead&) -> net::awaitable<Decision> {
@@ -359,15 +362,8 @@ TEST_CASE("coroutines whose clients have gone are cancelled by the drain as well
   Event begun;
   Event drained;
   std::atomic<int> ended{0};
-  server->on_message("/c", [&](Peer, Inbound) -> net::awaitable<void> {
-    struct Ends {
-      std::atomic<int>& count;
-      ~Ends() { ++count; }
-    } const ends{ended};
-    begun.set();
-    net::steady_timer timer(co_await net::this_coro::executor, 1min);
-    co_await timer.async_wait(net::use_awaitable);
-  });
+  std::atomic<int> late{0};
+  server->on_message("/c", [&](Peer, Inbound) { return outlast_the_drain(begun, ended, late); });
   server->start();
   WebSocketClient client(server->port(), "/c");
   client.send_text("x");
@@ -377,6 +373,7 @@ TEST_CASE("coroutines whose clients have gone are cancelled by the drain as well
   client.connection().close();
   CHECK(drained.wait());
   CHECK(eventually([&] { return ended == 1; }));
+  CHECK(late == 0);
 }
 
 TEST_CASE("a drain lets a slow client finish the message that it has begun", "[scenario][WIRE-9]") {

@@ -150,12 +150,8 @@ TEST_CASE("serving a connection ends with an error where the loop goes before it
 }
 
 TEST_CASE("a drain whose loops have all gone completes where its handler belongs", "[scenario][DESIGN-3.9]") {
-  Channel channel;
-  auto first = std::make_unique<net::io_context>(1);
-  auto second = std::make_unique<net::io_context>(1);
-  EveryServer server(Contexts{*first, *second});
-  server.route("/c", channel);
-  server.start();
+  TwoLoops test;
+  auto& [channel, first, second, server] = test;
   (GENERATE(true, false) ? first : second).reset();
   first.reset();
   second.reset();

@@ -48,12 +48,8 @@ TEST_CASE("several loops may be destroyed in any order, with connections on thei
 
 TEST_CASE("a server goes on, and drains, when one of its loops has gone", "[scenario][DESIGN-3.9]") {
   const bool first_goes = GENERATE(false, true);
-  Channel channel;
-  auto first = std::make_unique<net::io_context>(1);
-  auto second = std::make_unique<net::io_context>(1);
-  EveryServer server(Contexts{*first, *second});
-  server.route("/c", channel);
-  server.start();
+  TwoLoops test;
+  auto& [channel, first, second, server] = test;
   (first_goes ? first : second).reset();
   net::io_context& left = first_goes ? *second : *first;
   const auto runs_until = [&](auto condition) {

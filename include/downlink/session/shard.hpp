@@ -18,39 +18,17 @@
 
 #include <downlink/asio.hpp>
 #include <downlink/channel/channel_state.hpp>
+#include <downlink/session/coroutines.hpp>
 #include <downlink/session/counters.hpp>
 #include <downlink/session/fan_out.hpp>
 #include <downlink/session/feed.hpp>
 #include <downlink/session/operation_storage.hpp>
+#include <downlink/session/raised.hpp>
+#include <downlink/session/shard_member.hpp>
 #include <downlink/session/timer_wheel.hpp>
 #include <downlink/wire/response.hpp>
 
 namespace downlink::detail {
-
-class Shard;
-
-/// What lives on a shard and must let go of the loop before the loop goes: connections and listeners.
-class ShardMember : public ListNode {
- public:
-  /// The loop is going, or the server is: close, leave every channel, call nobody back.
-  virtual void shut_down() = 0;
-  /// The server is to stop in an orderly way: end what goes on, a stream after `delay`.
-  virtual void drain(std::chrono::milliseconds delay) = 0;
-
- protected:
-  ~ShardMember() = default;
-};
-
-/// Segments of encoded logs that are held for a peer that takes no bytes, in their shard's list; what is not in the
-/// list holds nothing that counts.
-class Hold : public ListNode {
- public:
-  /// Too much of these encodings is held: whoever holds some resets its connection.
-  virtual void let_go(const EncodedUse& use) = 0;
-
- protected:
-  ~Hold() = default;
-};
 
 /// One serialised part of a server: an `io_context` that one thread runs, or a strand of it, and the sessions bound to
 /// it. Only `post`, `dispatch` and `news` may be called from outside it. Never runs the loop and never blocks it:
@@ -137,11 +115,7 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
   template <class Function>
   void with_read_buffer(Function&& use) {
     if (reading_) return use(net::buffer(*std::make_unique<decltype(read_buffer_)>()));
-    struct Reading {
-      explicit Reading(bool& flag) : in_use(flag) { in_use = true; }
-      ~Reading() { in_use = false; }
-      bool& in_use;
-    } const reading(reading_);
+    const Raised reading(reading_);
     use(net::buffer(read_buffer_));
   }
 
@@ -202,7 +176,7 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
       member.shut_down();
     }
     if (timer_) timer_->cancel();
-    cancel_coroutines();
+    if (!gone_) coroutines_.cancel();  // else they go with the loop
     for (auto& [channel, feed] : feeds_) feed->leave();
     ready_.exchange(nullptr, std::memory_order_acq_rel);
     if (!in_turn_) feeds_.clear();
@@ -211,13 +185,7 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
   }
 
   /// A coroutine of the application's has begun: it is cancelled when this shuts down. On the shard.
-  void began(std::weak_ptr<net::cancellation_signal> coroutine) {
-    if (coroutines_.size() == coroutines_.capacity()) {
-      std::erase_if(coroutines_, [](const auto& each) { return each.expired(); });
-      coroutines_.reserve(2 * coroutines_.size() + 1);
-    }
-    coroutines_.push_back(std::move(coroutine));
-  }
+  void began(std::weak_ptr<net::cancellation_signal> coroutine) { coroutines_.add(std::move(coroutine)); }
 
   /// Ends every member in an orderly way, streams spread over half of `time`, resets what is left after it, and calls
   /// `done`. Where it is called again meanwhile, what comes first is the end of both.
@@ -294,13 +262,6 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
     void expired() override { shard.finish_drain(); }
     Shard& shard;
   };
-
-  void cancel_coroutines() {
-    if (gone_) return;  // they go with the loop
-    for (const auto& coroutine : std::exchange(coroutines_, {})) {
-      if (const auto running = coroutine.lock()) running->emit(net::cancellation_type::terminal);
-    }
-  }
 
   void finish_drain() {
     const auto self = shared_from_this();
@@ -495,7 +456,7 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
   std::mutex tasks_mutex_;
   std::vector<Task> tasks_;
   std::vector<Task> running_;
-  std::vector<std::weak_ptr<net::cancellation_signal>> coroutines_;
+  Coroutines coroutines_;
   std::vector<Task> ends_;
 
   OperationStorage<128> turn_storage_;

@@ -102,7 +102,7 @@ class StreamSession : public Subscriber {
   /// Whether the peer is not to be read from for now.
   virtual bool holds_input() const { return false; }
   /// Whether more may be read now.
-  virtual bool takes_input() const { return true; }
+  virtual bool takes_input() const { return !holds_input(); }
   /// Keeps further messages of the peer's back; goes on with them.
   virtual void pause() {}
   virtual void unpause() {}

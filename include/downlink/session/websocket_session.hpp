@@ -6,6 +6,7 @@
 #include <string>
 #include <utility>
 
+#include <downlink/session/raised.hpp>
 #include <downlink/session/stream_session.hpp>
 #include <downlink/wire/websocket_frame.hpp>
 #include <downlink/wire/websocket_reader.hpp>
@@ -33,7 +34,7 @@ class WebSocketSession final : public StreamSession {
 
   /// A handler is at work, or the peer does not take its replies.
   bool holds_input() const override { return paused_ || throttled_; }
-  bool takes_input() const override { return !holds_input() && !taking_; }
+  bool takes_input() const override { return StreamSession::takes_input() && !taking_; }
 
   void writable() override {
     StreamSession::writable();
@@ -94,11 +95,7 @@ class WebSocketSession final : public StreamSession {
 
   void read(std::span<char> bytes) {
     {
-      struct Taking {
-        explicit Taking(bool& flag) : on(flag) { on = true; }
-        ~Taking() { on = false; }
-        bool& on;
-      } const taking(taking_);
+      const Raised taking(taking_);
       take_events(bytes);
       while (!closed_ && !holds_input() && input_ && !input_->kept.empty()) {
         std::string kept = std::exchange(input_->kept, {});

@@ -276,11 +276,17 @@ class RequestParser {
     if (remaining_ > limits_.max_body && !head_.is_websocket_upgrade()) refuse_body();
   }
 
+  /// Where `span` is in the text that it views.
+  static RequestHead::Part part(const std::string& text, std::string_view span) {
+    if (span.empty()) return {};
+    return {static_cast<std::uint32_t>(span.data() - text.data()), static_cast<std::uint32_t>(span.size())};
+  }
+
   /// Has llhttp read the head and fill in the fields. It must see as many as were checked.
   bool read_with_llhttp() {
     struct Reader {
       RequestHead& head;
-      const char* base;
+      const std::string& text;
       std::string_view name = {};
       std::string_view value = {};
       bool complete = false;
@@ -289,11 +295,6 @@ class RequestParser {
       static int extend(std::string_view& span, const char* at, std::size_t length) {
         span = span.empty() ? std::string_view{at, length} : std::string_view{span.data(), span.size() + length};
         return 0;
-      }
-      RequestHead::Part part(std::string_view span) const {
-        return span.empty() ? RequestHead::Part{}
-                            : RequestHead::Part{static_cast<std::uint32_t>(span.data() - base),
-                                                static_cast<std::uint32_t>(span.size())};
       }
     };
     static constexpr llhttp_settings_t settings = [] {
@@ -306,7 +307,7 @@ class RequestParser {
       };
       callbacks.on_header_value_complete = [](llhttp_t* parser) {
         auto& reader = Reader::of(parser);
-        reader.head.fields_.push_back({reader.part(reader.name), reader.part(trim(reader.value))});
+        reader.head.fields_.push_back({part(reader.text, reader.name), part(reader.text, trim(reader.value))});
         reader.name = reader.value = {};
         return 0;
       };
@@ -328,7 +329,7 @@ class RequestParser {
     const std::string_view method = connect ? "CONNECT" : "GET";
 
     head_.fields_.reserve(framing_.fields);
-    Reader reader{head_, raw_.data()};
+    Reader reader{head_, raw_};
     llhttp_t parser;
     llhttp_init(&parser, HTTP_REQUEST, &settings);
     parser.data = &reader;
@@ -345,12 +346,7 @@ class RequestParser {
       const auto line = std::string_view{raw_}.substr(begin, raw_.find("\r\n", begin) - begin);
       const auto name = line.substr(0, line.find(':'));
       const auto value = trim(line.substr(name.size() + 1));
-      const auto part = [this](std::string_view text) {
-        return text.empty() ? RequestHead::Part{}
-                            : RequestHead::Part{static_cast<std::uint32_t>(text.data() - raw_.data()),
-                                                static_cast<std::uint32_t>(text.size())};
-      };
-      head_.fields_.push_back({part(name), part(value)});
+      head_.fields_.push_back({part(raw_, name), part(raw_, value)});
       begin += line.size() + 2;
     }
     head_.bytes_ = std::exchange(raw_, {});
