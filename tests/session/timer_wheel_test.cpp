@@ -112,7 +112,8 @@ TEST_CASE("a deadline tells how long it has left", "[session][DESIGN-3.6]") {
 TEST_CASE("a deadline later than the clock can count falls due in a century", "[session][DESIGN-3.6]") {
   Wheel wheel;
   Mark mark;
-  for (const milliseconds interval : {milliseconds::max(), milliseconds::max() / 2, milliseconds(std::chrono::years{101})}) {
+  for (const milliseconds interval :
+       {milliseconds::max(), milliseconds::max() / 2, milliseconds(std::chrono::years{101})}) {
     const TimePoint due = wheel.set(mark, interval);
     CHECK(due >= start + std::chrono::years{100});
     CHECK(due <= start + std::chrono::years{100} + 1s);
