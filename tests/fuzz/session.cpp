@@ -3,11 +3,14 @@
 // The input's first two characters choose options (see `Session`); the rest are the bytes that the peer sends, but for
 // commands, which begin with a backquote:
 //   `.  they arrive, and the loop runs; so with every command      ``  a backquote
-//   `mX…`  a masked frame with the payload …; X its opcode in hexadecimal, G to I for 0 to 2 without FIN
+//   `mX…`  a masked frame with the payload …; X its opcode in hexadecimal, G to I for 0 to 2 without FIN, and with RSV1
+//          S to U for 0 to 2, V to X for 0 to 2 without FIN
+//   `zX…`  … compressed, as text (X 1) or binary (2), or in two frames with a ping between, as text (T) or binary (B)
 //   `pX  a message is published   `wX  the peer takes up to so many bytes more ("`w0": none at all from now on)
 //   `tX  time passes   `o  another connection   `bX  on with that connection   `e  half-close   `r  reset
 //   `s  each peer is sent a reply   `k  each peer is closed   `d  drain   `x  the server goes   `c  the channel closes
 
+#include <downlink/deflate.hpp>
 #include <downlink/downlink.hpp>
 
 #include <array>
@@ -15,6 +18,7 @@
 #include <stdexcept>
 
 #include "fuzz/session_judge.hpp"
+#include "support/deflate.hpp"
 
 using namespace downlink;
 using namespace downlink::fuzz;
@@ -40,6 +44,7 @@ class Session {
         channel_(detail::ChannelAccess::handle(std::make_shared<detail::ChannelState>(channel_options(first), 1))),
         server_(std::make_unique<ScriptServer>(*io_, options(second))) {
     server_->route("/c", channel_, {.start = (second & 32u) != 0 ? DefaultStart::earliest : DefaultStart::latest});
+    enable_deflate(*server_);
     handlers((second & 16u) == 0);
     core_ = server_->core();
     connect();
@@ -47,19 +52,19 @@ class Session {
 
   void play(Input& script) {
     while (!script.empty()) {
-      const auto bytes = script.until('`');
-      current().sent += bytes;
-      current().input += bytes;
+      send(script.until('`'));
       if (script.empty()) break;
       const auto command = static_cast<char>(script.byte());
       if (command == 'm') {
-        const auto payload = script.until('`');
-        send_frame(payload);
+        send_frame(script.until('`'));
+        continue;
+      }
+      if (command == 'z') {
+        send_compressed(script.until('`'));
         continue;
       }
       if (command == '`') {
-        current().sent += '`';
-        current().input += '`';
+        send("`");
         continue;
       }
       act(command, script);
@@ -218,16 +223,36 @@ class Session {
     for (int handlers = 0; io_->poll_one() > 0; ++handlers) check(handlers < 20'000, "the loop spins");
   }
 
+  void send(std::string_view bytes) {
+    current().sent += bytes;
+    current().input += bytes;
+  }
+
   void send_frame(std::string_view payload) {
     if (payload.empty()) return;
+    const auto kind = static_cast<unsigned char>(payload.front());
+    testing::FrameShape shape;
+    unsigned opcode = kind >= 'A' ? kind - 'A' + 10u : kind - '0';
+    if (kind >= 'S' && kind <= 'X') {
+      opcode = (kind - 'S') % 3u;
+      shape = {.fin = kind < 'V', .rsv = 4};
+    } else if (kind >= 'G') {
+      opcode = kind - 'G';
+      shape.fin = false;
+    }
+    send(testing::client_frame(opcode & 15u, payload.substr(1), shape));
+  }
+
+  void send_compressed(std::string_view payload) {
+    if (payload.empty()) return;
     const char kind = payload.front();
-    const bool fin = kind < 'G';
-    const unsigned opcode = !fin          ? static_cast<unsigned>(kind - 'G') & 15u
-                            : kind >= 'A' ? static_cast<unsigned>(kind - 'A') + 10u
-                                          : static_cast<unsigned>(kind - '0') & 15u;
-    const auto frame = testing::client_frame(opcode & 15u, payload.substr(1), {.fin = fin});
-    current().sent += frame;
-    current().input += frame;
+    const unsigned opcode = kind == '2' || kind == 'B' ? testing::ws_binary : testing::ws_text;
+    const auto bytes = testing::deflated(payload.substr(1));
+    if (kind == '1' || kind == '2') return send(testing::deflated_frame(opcode, bytes));
+    const auto half = bytes.size() / 2;
+    send(testing::deflated_frame(opcode, bytes.substr(0, half), false));
+    send(testing::client_frame(testing::ws_ping, "?"));
+    send(testing::client_frame(testing::ws_continuation, bytes.substr(half)));
   }
 
   void publish(char kind) {

@@ -10,10 +10,12 @@
 
 #include <downlink/channel/message.hpp>
 #include <downlink/wire/base64.hpp>
+#include <downlink/wire/permessage_deflate.hpp>
 #include <downlink/wire/request_parser.hpp>
 
 #include "fuzz/fuzz.hpp"
 #include "fuzz/session_stream.hpp"
+#include "support/deflate.hpp"
 #include "support/sse_client.hpp"
 #include "support/websocket_client.hpp"
 
@@ -78,7 +80,7 @@ class Judge {
     const auto length = head.header("Content-Length");
     if (head.status == 101) {
       check(known, "an upgrade that nobody asked for");
-      websocket(head.header("Sec-WebSocket-Protocol").has_value());
+      websocket(head.header("Sec-WebSocket-Protocol").has_value(), head.header("Sec-WebSocket-Extensions"));
       rest_ = {};
       return true;
     }
@@ -228,12 +230,18 @@ class Judge {
     if (pipe_.output_ended) check(!parser.mid_item() && (!chunked || decoder.done()), "the stream is cut short");
   }
 
-  void websocket(bool v1) {
+  void websocket(bool v1, const std::optional<std::string>& extension) {
     streaming_ = true;
+    const auto agreed = wire::accept_deflate_offer(extension.value_or(std::string()));
+    check(agreed.has_value() == extension.has_value(), "an extension that is none");
     testing::WebSocketParser parser;
     parser.feed(rest_);
-    while (const auto frame = parser.next()) {
+    while (auto frame = parser.next()) {
       check(!ended_, "a frame after the close");
+      if (frame->rsv == 4 && frame->opcode < 8 && agreed) {
+        frame->payload = testing::inflated(frame->payload, static_cast<int>(agreed->server_window_bits));
+        frame->rsv = 0;
+      }
       check(frame->fin && frame->rsv == 0, "a frame's head");
       if (frame->opcode >= 8) {
         check(frame->opcode <= 10 && frame->payload.size() <= 125, "a control frame");

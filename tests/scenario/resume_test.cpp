@@ -9,6 +9,7 @@
 
 #include "support/catch.hpp"
 #include "support/loop.hpp"
+#include "support/sanitized.hpp"
 #include "support/sse_client.hpp"
 #include "support/websocket_client.hpp"
 
@@ -160,10 +161,11 @@ void wander(std::size_t shards, bool one_thread, unsigned seed, Leg leg) {
   CHECK(eventually([&] { return channel.subscriber_count() == 0; }));
 }
 
-/// Ten runs: on one shard and on two.
+/// Many runs, on one shard and on two; fewer where a sanitizer slows each of them.
 template <class Leg>
 void wander_often(Leg leg) {
-  for (unsigned run = 0; run < 10; ++run) {
+  const unsigned runs = sanitized ? 10 : 50;
+  for (unsigned run = 0; run < runs; ++run) {
     INFO("run " << run);
     wander(run % 2 == 0 ? 1 : 2, run % 4 < 2, run * 977 + 1, leg);
   }

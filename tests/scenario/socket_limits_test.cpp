@@ -40,15 +40,33 @@ int tcp_option(int fd, int name) {
 
 }  // namespace
 
-TEST_CASE("accepted sockets have the bounds of the kernel's buffers", "[scenario][DESIGN-3.5]") {
-  Served<Sse> served({.socket = {.unsent_bytes = 77'777, .user_timeout = 44s}});
-  served.start();
-  SseClient client(served.port(), "/c");
-  client.open();
-  const auto socket = accepted_at(served.port());
-  REQUIRE(socket);
-  CHECK(tcp_option(*socket, TCP_NODELAY) != 0);
-  CHECK(tcp_option(*socket, TCP_NOTSENT_LOWAT) == 77'777);
-  CHECK(tcp_option(*socket, TCP_USER_TIMEOUT) == 44'000);
+TEST_CASE("sockets have the bounds of the kernel's buffers, accepted or adopted", "[scenario][DESIGN-3.5]") {
+  struct {
+    EndpointOptions options;
+    int unsent_bytes;
+    int user_timeout;
+  } const cases[] = {
+      {{}, 128 << 10, 60'000},  // two heartbeats
+      {{.stream = {.heartbeat = 5s, .write_timeout = 25s}}, 128 << 10, 25'000},
+      {{.socket = {.unsent_bytes = 77'777, .user_timeout = 44s}}, 77'777, 44'000},
+  };
+  const bool adopted = GENERATE(false, true);
+  for (const auto& [options, unsent_bytes, user_timeout] : cases) {
+    INFO((adopted ? "adopted, " : "accepted, ") << unsent_bytes << ", " << user_timeout);
+    Served<Sse> served(options);
+    served.start();
+    net::io_context connecting;
+    net::ip::tcp::acceptor listening(connecting, {net::ip::address_v4::loopback(), 0});
+    Connection connection(adopted ? listening.local_endpoint().port() : served.port());
+    const auto port = adopted ? listening.local_endpoint().port() : served.port();
+    if (adopted) served.server.adopt(listening.accept());
+    SseClient client(std::move(connection), "/c");
+    client.open();
+    const auto socket = accepted_at(port);
+    REQUIRE(socket);
+    CHECK(tcp_option(*socket, TCP_NODELAY) != 0);
+    CHECK(tcp_option(*socket, TCP_NOTSENT_LOWAT) == unsent_bytes);
+    CHECK(tcp_option(*socket, TCP_USER_TIMEOUT) == user_timeout);
+  }
 }
 #endif

@@ -6,6 +6,7 @@
 #include "scenario/websocket_server.hpp"
 #include "support/catch.hpp"
 #include "support/loop.hpp"
+#include "support/slow_connection.hpp"
 #include "support/websocket_client.hpp"
 
 using namespace downlink;
@@ -272,6 +273,23 @@ TEST_CASE("a peer is pinged when nothing came for an interval, and dropped after
   }
   CHECK(silent.connection().closed_by_peer());
   CHECK(eventually([&] { return s.channel.subscriber_count() == 1; }));
+}
+
+TEST_CASE("a peer that answers no ping stays for as long as it takes bytes of a long message", "[scenario][WIRE-5]") {
+  constexpr auto heartbeat = 1s;  // so that no machine stands still for two of them
+  WebSocketServer s({.max_message = std::size_t{64} << 20, .max_lag = std::size_t{64} << 20},
+                    {.stream = {.heartbeat = heartbeat}});
+  WebSocketClient client(slow_connection(s.start(), 16 << 10), "/c");
+  REQUIRE(eventually([&] { return s.channel.subscriber_count() == 1; }));
+  s.publish({.data = std::string(std::size_t{32} << 20, 'x')});
+  const auto begun = std::chrono::steady_clock::now();
+  while (std::chrono::steady_clock::now() - begun < 4 * heartbeat) {
+    REQUIRE(client.receive());
+    std::this_thread::sleep_for(20ms);
+  }
+  CHECK(s.channel.subscriber_count() == 1);
+  CHECK(client.mid_frame());
+  CHECK(eventually([&] { return s.channel.subscriber_count() == 0; }, 10 * heartbeat));  // once it takes nothing
 }
 
 TEST_CASE("a peer that is heard is not pinged", "[scenario][WIRE-5]") {
