@@ -37,6 +37,15 @@ git -C "$folder/origin" add --all
 git -C "$folder/origin" -c user.name=test -c user.email=test@localhost commit --quiet -m test
 export GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0="url.file://$folder/origin.insteadOf" GIT_CONFIG_VALUE_0=$url
 
+git -C "$folder/origin" tag v0.0.0
+
+# Whoever pins a release names a tag.
+mkdir "$folder/pinned"
+sed "s/GIT_TAG $branch/GIT_TAG v0.0.0/" CMakeLists.txt >"$folder/pinned/CMakeLists.txt"
+cp main.cpp "$folder/pinned"
+cmake -S "$folder/pinned" -B "$folder/pinned/build"
+git -C "$folder/pinned/build/_deps/downlink-src" describe --exact-match
+
 eval "${lines[0]}"
 eval "${lines[1]}"
 server=$!

@@ -2,6 +2,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <filesystem>
 #include <set>
 #include <stdexcept>
@@ -128,4 +129,8 @@ TEST_CASE("an application without exceptions publishes, and is told what is wron
   ExampleProgram second("no_exceptions", {std::to_string(busy.port())});
   CHECK(second.exit_code() == 1);
   CHECK(second.error_output().find("can't listen at 127.0.0.1:") == 0);
+
+  ExampleProgram misused("no_exceptions", {"0", "feed"});
+  CHECK(misused.exit_code() == 128 + SIGABRT);
+  CHECK(misused.error_output().find("\"feed\"") != std::string::npos);
 }

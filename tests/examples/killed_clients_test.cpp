@@ -89,7 +89,7 @@ TEST_CASE("clients that are killed at any time leave the others every message, a
     const KilledClient clients[] = {KilledClient([&] { read_events(port); }), KilledClient([&] { talk(port); }),
                                     KilledClient([&] { poll(port, true); }), KilledClient([&] { poll(port, false); }),
                                     KilledClient([&] { post_slowly(port); })};
-    const unsigned messages = random() % 40;
+    const auto messages = random() % 40;
     for (unsigned i = 0; i < messages; ++i) REQUIRE(post(port, path, std::to_string(published++)).status == 202);
     std::this_thread::sleep_for(std::chrono::microseconds(random() % 20'000));  // killed anywhere in what they do
   }

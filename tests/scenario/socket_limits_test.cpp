@@ -59,7 +59,7 @@ TEST_CASE("sockets have the bounds of the kernel's buffers, accepted or adopted"
     net::ip::tcp::acceptor listening(connecting, {net::ip::address_v4::loopback(), 0});
     Connection connection(adopted ? listening.local_endpoint().port() : served.port());
     const auto port = adopted ? listening.local_endpoint().port() : served.port();
-    if (adopted) served.server.adopt(listening.accept());
+    if (adopted) REQUIRE_FALSE(served.server.adopt(listening.accept(), std::string()));
     SseClient client(std::move(connection), "/c");
     client.open();
     const auto socket = accepted_at(port);

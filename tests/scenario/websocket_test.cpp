@@ -277,7 +277,7 @@ TEST_CASE("a peer is pinged when nothing came for an interval, and dropped after
 
 TEST_CASE("a peer that answers no ping stays for as long as it takes bytes of a long message", "[scenario][WIRE-5]") {
   constexpr auto heartbeat = 1s;  // so that no machine stands still for two of them
-  WebSocketServer s({.max_message = std::size_t{64} << 20, .max_lag = std::size_t{64} << 20},
+  WebSocketServer s({.max_lag = std::size_t{64} << 20, .max_message = std::size_t{64} << 20},
                     {.stream = {.heartbeat = heartbeat}});
   WebSocketClient client(slow_connection(s.start(), 16 << 10), "/c");
   REQUIRE(eventually([&] { return s.channel.subscriber_count() == 1; }));

@@ -18,17 +18,18 @@
 
 int main(int argc, char** argv) {
   const auto port = static_cast<std::uint16_t>(argc > 1 ? std::atoi(argv[1]) : 8080);
+  const std::string path = argc > 2 ? argv[2] : "/feed";
   asio::io_context io;
   downlink::Channel channel;
   downlink::Server<downlink::Sse, downlink::ShortPolling> server{io, {.port = port}};
-  server.route("/feed", channel);
+  server.route(path, channel);  // one that is no path would end the program here
   downlink::error_code error;
   server.start(error);
   if (error) {
     std::cerr << "can't listen at 127.0.0.1:" << port << ": " << error.message() << '\n';
     return 1;
   }
-  std::cout << "listening on http://127.0.0.1:" << server.port() << "/feed" << std::endl;
+  std::cout << "listening on http://127.0.0.1:" << server.port() << path << std::endl;
 
   std::thread loop([&io] { io.run(); });
   const downlink::Publisher publisher{channel};

@@ -23,6 +23,9 @@ namespace downlink::detail {
 /// waits for it, so that an idle connection has no buffer: `asio::ssl::stream` keeps 35 KB each. The handshake is part
 /// of the first reads, so all that bounds the time to a request's head bounds it too.
 ///
+/// A range is written by one call of `try_write`, in records of 16 KiB at most, which is what `SSL_write` makes of it
+/// anyway; pieces that are smaller are gathered into one record.
+///
 /// A record that the system does not take is encrypted already: its bytes count as written once it is gone, and until
 /// then the stream is `committed` to them. It does read on meanwhile.
 class TlsStream {
