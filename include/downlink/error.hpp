@@ -54,7 +54,7 @@ enum class errc {
   peer_queue_full,
   /// The socket belongs to another execution context and can't be moved on this system.
   foreign_executor,
-  /// The engine that keeps the channel's log threw.
+  /// The engine that keeps the channel's log threw, or let go of a publish without an answer, as by being destroyed.
   engine_failed,
 };
 

@@ -16,7 +16,7 @@
 #include <downlink/session/shard_executor.hpp>
 
 /// \file
-/// TLS for servers and endpoints. Needs OpenSSL 3 (or 1.1.1): link `downlink::tls` beside the library.
+/// TLS for servers and endpoints. Needs OpenSSL 3: link `downlink::tls` beside the library.
 
 namespace downlink {
 

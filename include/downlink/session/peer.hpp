@@ -108,7 +108,7 @@ class Peer {
     return {};
   }
 
-  /// Closes the peer's connection (WebSocket 1008).
+  /// Closes the peer's connection (WebSocket 1008). It may come back: whom to keep out, the authorizer refuses.
   void close() const {
     const std::lock_guard guard(state_->mutex);
     if (state_->link) state_->link->close_peer(false);
@@ -123,9 +123,9 @@ class Peer {
 
 /// What a client sent: a WebSocket message, or the body of a POST.
 struct Inbound {
-  /// The payload; text of a WebSocket is UTF-8, a POST's body may be any bytes.
+  /// The payload. Text is UTF-8: of a WebSocket what is not closes it with 1007, of a POST it is answered with 400.
   std::string data = {};
-  /// Whether it came as a binary frame; never of a POST.
+  /// Whether it came as a binary frame, or as a POST of the type `application/octet-stream`; then it may be any bytes.
   bool binary = false;
   /// The query of the POST's target, as it came; empty for a WebSocket message.
   std::string query = {};

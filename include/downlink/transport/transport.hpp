@@ -36,31 +36,36 @@ struct GapNotice {
   std::string_view earliest = {};
 };
 
-/// Why a stream ends. A client should reconnect unless the reason says otherwise.
+/// Why a stream ends, and whether its client should come back: with its cursor, unless said otherwise. In parentheses
+/// the close code that tells a WebSocket; an event stream ends without a word. The browser client comes back after each
+/// but 4002, after that one too where its token is a function, and later or over another transport where it is sent
+/// away at once.
 enum class EndReason : std::uint8_t {
-  /// The peer closed or went away.
+  /// The peer closed (its own code is answered) or went away, or the connection broke: it comes back if it wants more.
   peer_left,
-  /// The channel was closed: do not reconnect (1000).
+  /// The channel was closed (1000): nothing more comes, so coming back is of use only where the application makes
+  /// another channel in its place, as a hub does in time.
   channel_closed,
-  /// The server is going away (1001).
+  /// The server is going away (1001): come back, after the time that an event stream was told.
   shutdown,
-  /// The peer broke the protocol; do not reconnect the same way (1002).
+  /// The peer broke the protocol (1002): come back over another transport at most, as the same would end the same.
   protocol_error,
-  /// The peer's text was not UTF-8 (1007).
+  /// The peer's text was not UTF-8 (1007): come back, and do not send the same again.
   not_utf8,
-  /// The application or its limits refused the peer: do not reconnect (1008).
+  /// The application or its limits refused what the peer did, or `Peer::close` was called (1008): come back, and do not
+  /// do the same again, or not as fast.
   refused,
-  /// The peer's message was too big (1009).
+  /// The peer's message was too big (1009): come back, and do not send the same again.
   too_big,
-  /// A handler of the application failed (1011).
+  /// A handler of the application failed (1011): come back.
   internal_error,
-  /// The peer lagged too far or did not take its replies (1013).
+  /// The peer lagged too far or did not take its replies (1013, or a reset where it does not take that): come back.
   too_slow,
-  /// There is a gap, and no place in the transport to tell of it (4001): reconnect without a cursor.
+  /// There is a gap, and no place in the transport to tell of it (4001): come back without a cursor.
   gap,
-  /// The authorization expired: reconnect with a new one (4002).
+  /// The authorization expired (4002): come back with a new one.
   authorization_expired,
-  /// Nothing was heard of the peer, or it took no bytes, for too long; or the connection broke.
+  /// Nothing was heard of the peer, or it took no bytes, for too long, and the connection was reset: come back.
   timed_out,
 };
 
