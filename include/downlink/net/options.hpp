@@ -27,7 +27,7 @@ struct InboundRate {
   std::chrono::milliseconds burst{1'000};
 };
 
-/// How an endpoint serves. Every wait and size has a bound.
+/// How an endpoint serves. Every wait and size has a bound, but where zero stands for none.
 struct EndpointOptions {
   /// Of the transports in the endpoint's type, offer only these. By default empty, all of them; it is there for
   /// programs that leave the choice to their configuration.
@@ -37,7 +37,7 @@ struct EndpointOptions {
   /// Which pages of other origins may read and write. By default none: a page that a user happens to visit must not act
   /// in his name.
   CorsOptions cors = {};
-  /// Sizes of a request's head; each has its default. `max_body` is set to `max_message`.
+  /// Sizes of a request's head; each has its default. `max_body` is ignored: `max_message` takes its place.
   RequestLimits limits = {};
   /// The largest message that a client may send, by frame or POST, in bytes. By default 1 MiB: text and small pictures
   /// pass, and a connection's memory stays a megabyte.
