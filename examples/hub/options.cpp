@@ -182,7 +182,9 @@ std::string access_token(const std::string& value) {
 // Takes option values as text, so that what is accepted does not depend on the parsing library's idea of a number.
 class Parser {
  public:
-  Parser() : app_("Server push over short polling, long polling, SSE and WebSocket.", "hub") {}
+  Parser() : app_("Server push over short polling, long polling, SSE and WebSocket.", "hub") {
+    app_.footer("A default stands in brackets, with its reason or the library's option whose comment says why.");
+  }
 
   using Apply = std::function<void(const std::string& value)>;
 
@@ -255,62 +257,80 @@ std::optional<int> parse(int argc, const char* const* argv, Options& options) {
   constexpr milliseconds some{1};
   constexpr milliseconds none{0};
 
-  parser.add("--port", "N", "Listen on this port; 0 is any free one (8080)",
+  parser.add("--port", "N", "Listen on this port; 0 is any free one (8080: needs no rights)",
              [&](const std::string& value) { options.port = whole_number<std::uint16_t>(value, 0, 65535); });
-  parser.add("--address", "IP", "Listen on this address (127.0.0.1)",
+  parser.add("--address", "IP", "Listen on this address (127.0.0.1; ServerOptions::address)",
              [&](const std::string& value) { options.address = ip_address(value); });
-  parser.add("--threads", "N", "Threads that serve (1)", count(options.threads, 1, 256));
-  parser.add("--transports", "LIST", "What channels offer (websocket,sse,long,short)",
+  parser.add("--threads", "N", "Threads that serve (1: a core is enough to try it)", count(options.threads, 1, 256));
+  parser.add("--transports", "LIST", "What channels offer (websocket,sse,long,short: each client takes what it can)",
              [&](const std::string& value) { options.transports = transport_names(value); });
 
-  parser.add("--history", "N", "Messages that a channel retains (1000)", count(options.history, 1, largest_count));
-  parser.add("--history-bytes", "BYTES", "Bytes that a channel retains (67108864)",
+  parser.add("--history", "N", "Messages that a channel retains (1000; HistoryOptions::max_messages)",
+             count(options.history, 1, largest_count));
+  parser.add("--history-bytes", "BYTES", "Bytes that a channel retains (67108864; HistoryOptions::max_bytes)",
              count(options.history_bytes, 1, largest_size));
-  parser.add("--history-age", "SECONDS", "How long a channel retains a message (no limit)",
+  parser.add("--history-age", "SECONDS", "How long a channel retains a message (no limit; HistoryOptions::max_age)",
              time(options.history_age, some));
-  parser.add("--heartbeat", "SECONDS", "Silence after which a stream shows that it lives (30)",
+  parser.add("--heartbeat", "SECONDS",
+             "Silence after which a stream shows that it lives (30; StreamOptions::heartbeat)",
              time(options.heartbeat, some));
-  parser.add("--max-wait", "SECONDS", "The longest that a long poll is held (60)", time(options.max_wait, some));
+  parser.add("--max-wait", "SECONDS",
+             "The longest that a long poll is held (60: a round minute; behind a proxy 55, EndpointOptions::max_wait)",
+             time(options.max_wait, some));
 
   parser
-      .add("--allow-origin", "ORIGIN", "Let pages of this origin in, or of any with '*'; may be repeated",
+      .add("--allow-origin", "ORIGIN",
+           "Let pages of this origin in, or of any with '*'; may be repeated (none; EndpointOptions::cors)",
            [&](const std::string& value) { options.allow_origins.push_back(origin(value)); })
       .multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   parser
-      .add("--trusted-proxy", "ADDRESS[/PREFIX]", "Believe a proxy there who its clients are; may be repeated",
+      .add("--trusted-proxy", "ADDRESS[/PREFIX]",
+           "Believe a proxy there who its clients are; may be repeated (none; EndpointOptions::trusted_proxies)",
            [&](const std::string& value) { options.trusted_proxies.push_back(network(value)); })
       .multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-  parser.add_flag("--proxy-protocol", "Take the PROXY protocol from trusted proxies", options.proxy_protocol);
-  parser.add("--token", "TOKEN", "What a subscriber must show",
+  parser.add_flag("--proxy-protocol",
+                  "Take the PROXY protocol from trusted proxies (off; ServerOptions::proxy_protocol)",
+                  options.proxy_protocol);
+  parser.add("--token", "TOKEN", "What a subscriber must show (none: only this machine reaches the default address)",
              [&](const std::string& value) { options.token = access_token(value); });
-  parser.add("--publish-token", "TOKEN", "What a publisher must show (that of --token)",
+  parser.add("--publish-token", "TOKEN", "What a publisher must show (that of --token: who may read may write)",
              [&](const std::string& value) { options.publish_token = access_token(value); });
 
-  parser.add("--max-message", "BYTES", "The largest message that is taken (1048576)",
+  parser.add("--max-message", "BYTES", "The largest message that is taken (1048576; EndpointOptions::max_message)",
              count(options.max_message, 1, largest_size));
-  parser.add("--max-lag", "BYTES", "How far a subscriber may lag behind (1048576)",
+  parser.add("--max-lag", "BYTES", "How far a subscriber may lag behind (1048576; ChannelOptions::max_lag)",
              count(options.max_lag, 1, largest_size));
   parser.add_choice<LagPolicy>("--lag-policy", {"disconnect", LagPolicy::disconnect}, {"skip", LagPolicy::skip},
-                               "What happens to one that lags further (disconnect)", options.lag_policy);
-  parser.add("--max-connections", "N", "Connections at one time; 0 is no limit (0)",
+                               "What happens to one that lags further (disconnect; ChannelOptions::lag_policy)",
+                               options.lag_policy);
+  parser.add("--max-connections", "N", "Connections at one time; 0 is no limit (0; EndpointOptions::max_connections)",
              count(options.max_connections, 0, largest_count));
 #ifdef EXAMPLE_DEFLATE
-  parser.add_flag("--deflate", "Compress WebSocket messages for clients that offer it", options.deflate);
+  parser.add_flag("--deflate", "Compress WebSocket messages for clients that offer it (off: it takes a core's time)",
+                  options.deflate);
 #endif
 #ifdef EXAMPLE_TLS
-  parser.add("--tls-cert", "FILE", "Speak TLS, with this certificate chain in PEM; SIGHUP reads it again",
+  parser.add("--tls-cert", "FILE",
+             "Speak TLS, with this certificate chain in PEM; SIGHUP reads it again (none: a proxy may speak it)",
              [&](const std::string& value) { options.tls_cert = value; });
-  parser.add("--tls-key", "FILE", "The certificate's private key in PEM",
+  parser.add("--tls-key", "FILE", "The certificate's private key in PEM (none: goes with --tls-cert)",
              [&](const std::string& value) { options.tls_key = value; });
 #endif
 
-  parser.add("--head-timeout", "SECONDS", "Time for a request's head to come (10)", time(options.head_timeout, some));
-  parser.add("--body-timeout", "SECONDS", "Time for a request's body to come (30)", time(options.body_timeout, some));
-  parser.add("--idle-timeout", "SECONDS", "How long an idle connection is kept (75)", time(options.idle_timeout, some));
-  parser.add("--channel-idle", "SECONDS", "How long an unused channel is kept (60)", time(options.channel_idle, none));
-  parser.add("--drain-timeout", "SECONDS", "How long shutting down may take (5)", time(options.drain_timeout, none));
+  parser.add("--head-timeout", "SECONDS", "Time for a request's head to come (10; EndpointOptions::head_timeout)",
+             time(options.head_timeout, some));
+  parser.add("--body-timeout", "SECONDS", "Time for a request's body to come (30; EndpointOptions::body_timeout)",
+             time(options.body_timeout, some));
+  parser.add("--idle-timeout", "SECONDS", "How long an idle connection is kept (75; EndpointOptions::idle_timeout)",
+             time(options.idle_timeout, some));
+  parser.add("--channel-idle", "SECONDS", "How long an unused channel is kept (60; HubOptions::idle_expiry)",
+             time(options.channel_idle, none));
+  parser.add("--drain-timeout", "SECONDS",
+             "How long shutting down may take (5: clients go one by one, within the 10 that containers get)",
+             time(options.drain_timeout, none));
   parser.add_choice<bool>("--telemetry", {"on", true}, {"off", false},
-                          "Publish this machine's figures on the channel 'telemetry' (on)", options.telemetry);
+                          "Publish this machine's figures on the channel 'telemetry' (on: the page shows them)",
+                          options.telemetry);
 
   if (const auto code = parser.parse(argc, argv)) return code;
   if (options.tls_cert.has_value() != options.tls_key.has_value()) {

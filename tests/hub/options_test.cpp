@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <iostream>
+#include <map>
 #include <optional>
 #include <sstream>
 #include <string>
@@ -189,6 +190,39 @@ TEST_CASE("help goes to stdout and ends with 0, whatever else was given", "[hub]
       CHECK(contains(outcome.output, option));
     }
   }
+}
+
+TEST_CASE("help tells each option's default, and its reason or where to read it", "[hub][options]") {
+  const auto help = parse({"--help"}).output;
+  std::map<std::string, std::string> told;
+  for (auto begin = help.find("\n  --"); begin != std::string::npos;) {
+    const auto end = help.find("\n  --", begin + 1);
+    const auto text = help.substr(begin + 3, end == std::string::npos ? end : end - begin - 3);
+    begin = end;
+    INFO(text);
+    const auto open = text.find('(');
+    REQUIRE(open != std::string::npos);
+    const auto stop = text.find_first_of(":;", open);
+    REQUIRE(stop < text.find(')', open));
+    told[text.substr(0, text.find(' '))] = text.substr(open + 1, stop - open - 1);
+  }
+  const hub::Options defaults;
+  const auto seconds = [](std::chrono::milliseconds time) { return std::to_string(time / 1s); };
+  CHECK(told["--port"] == std::to_string(defaults.port));
+  CHECK(told["--address"] == defaults.address);
+  CHECK(told["--threads"] == std::to_string(defaults.threads));
+  CHECK(told["--history"] == std::to_string(defaults.history));
+  CHECK(told["--history-bytes"] == std::to_string(defaults.history_bytes));
+  CHECK(told["--heartbeat"] == seconds(defaults.heartbeat));
+  CHECK(told["--max-wait"] == seconds(defaults.max_wait));
+  CHECK(told["--max-message"] == std::to_string(defaults.max_message));
+  CHECK(told["--max-lag"] == std::to_string(defaults.max_lag));
+  CHECK(told["--max-connections"] == std::to_string(defaults.max_connections));
+  CHECK(told["--head-timeout"] == seconds(defaults.head_timeout));
+  CHECK(told["--body-timeout"] == seconds(defaults.body_timeout));
+  CHECK(told["--idle-timeout"] == seconds(defaults.idle_timeout));
+  CHECK(told["--channel-idle"] == seconds(defaults.channel_idle));
+  CHECK(told["--drain-timeout"] == seconds(defaults.drain_timeout));
 }
 
 TEST_CASE("what is no option is refused by its name", "[hub][options][wire-10]") {
