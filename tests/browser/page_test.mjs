@@ -7,7 +7,7 @@ import { spawnSync } from "node:child_process";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { after, afterEach, before, beforeEach, test } from "node:test";
-import { startBrowser, startHub, transports } from "./support.mjs";
+import { eventually, startBrowser, startHub, transports } from "./support.mjs";
 
 const screenshots = process.env.DOWNLINK_SCREENSHOTS;
 
@@ -72,6 +72,37 @@ const shot = async (name, part) => {
   await page.locator(part).screenshot({ path });
 };
 
+/** From now on the states that each card shows are kept, in order. */
+const keepStates = () => page.addInitScript(() => {
+  window.shown = {};
+  new MutationObserver(() => {
+    for (const element of document.querySelectorAll("[data-transport]")) {
+      const states = window.shown[element.dataset.transport] ??= [];
+      const state = element.querySelector('[data-field="state"]').textContent;
+      if (states.at(-1) !== state) states.push(state);
+    }
+  }).observe(document, { subtree: true, childList: true, characterData: true });
+});
+const statesOf = (transport) => page.evaluate((name) => window.shown[name], transport);
+
+/** By trace: how many of the columns of the card's chart it reaches over. The grid has another colour. */
+const drawn = (transport) => card(transport).locator("canvas").evaluate((canvas) => {
+  const { width, height } = canvas;
+  const copy = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
+  copy.drawImage(canvas, 0, 0);
+  const { data } = copy.getImageData(0, 0, width, height);
+  const style = getComputedStyle(document.documentElement);
+  return Object.fromEntries(["cpu", "memory"].map((trace) => {
+    const colour = style.getPropertyValue(`--${trace}`).match(/[0-9a-f]{2}/g).map((part) => parseInt(part, 16));
+    const columns = new Set();
+    for (let at = 0; at < data.length; at += 4) {
+      const away = colour.reduce((sum, value, part) => sum + Math.abs(value - data[at + part]), 0);
+      if (away < 60 && data[at + 3] > 200) columns.add(at / 4 % width);
+    }
+    return [trace, columns.size];
+  }));
+});
+
 /** Waits until the card has a message that is `count` or more after the newest of all cards, and gives that one's id. */
 async function waitForMore(transport, count) {
   const newest = Math.max(...(await Promise.all(transports.map(ids))).map((list) => offset(list.at(-1) ?? "-0")));
@@ -135,6 +166,39 @@ test("all four cards open and show the same live messages", async () => {
   await shot("live");
 });
 
+test("each card says that it connects before it is open", async () => {
+  await keepStates();
+  await openPage();
+  for (const transport of transports) {
+    const [first, ...later] = await statesOf(transport);
+    assert.equal(first, "connecting", transport);
+    assert.equal(later.at(-1), "open", transport);
+  }
+});
+
+test("each card draws what comes over its transport", async () => {
+  const usual = origin;
+  const fresh = await startHub();  // whose log does not fill the minute that is drawn
+  origin = fresh.address;
+  try {
+    await openPage();
+    await Promise.all(transports.map((transport) => waitForMore(transport, 1)));
+    const before = await Promise.all(transports.map(drawn));
+    await Promise.all(transports.map((transport) => waitForMore(transport, 3)));
+    for (const [index, transport] of transports.entries()) {
+      let now;
+      await eventually(async () => {
+        now = await drawn(transport);
+        return now.cpu >= before[index].cpu + 5 && now.memory >= before[index].memory + 5;
+      }, () => `${transport}: ${JSON.stringify({ before: before[index], now })}`);
+    }
+  } finally {
+    await page.close();
+    origin = usual;
+    await fresh.stop();
+  }
+});
+
 test("a dropped connection resumes without loss", async () => {
   await openPage();
   await Promise.all(transports.map((transport) => waitForMore(transport, 1)));
@@ -156,11 +220,13 @@ test("a dropped connection resumes without loss", async () => {
 });
 
 test("Reconnect does not wait", async () => {
+  await keepStates();
   await openPage();
   await waitForMore("sse", 1);
   await card("sse").locator('[data-action="drop"]').click();
   await card("sse").locator('[data-action="reconnect"]').click();
   await allOpen();
+  assert.deepEqual((await statesOf("sse")).slice(-3), ["retrying", "connecting", "open"]);
   await waitForMore("sse", 1);
   assertContiguous(await ids("sse"), "sse");
 });
