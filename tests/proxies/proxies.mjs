@@ -61,10 +61,11 @@ export const kinds = {
     nginx(folder, port, lines("nginx", { "/channels/": "/" }, to), timeout),
   "HAProxy": (folder, port, to, timeout) => haproxy(folder, port, to, timeout),
   "HAProxy with the PROXY protocol": (folder, port, to, timeout) => haproxy(folder, port, to, timeout, " send-proxy-v2"),
-  "Caddy": (folder, port, to) => ({
+  // By itself it has no time-outs for what is silent.
+  "Caddy": (folder, port, to, timeout) => ({
     command: ["caddy", "run", "--adapter", "caddyfile", "--config", join(folder, "config")],
-    config: "{\n  admin off\n}\n" +
-      lines("caddyfile", { "http://example.com": `http://127.0.0.1:${port}` }, to),
+    config: "{\n  admin off\n}\n" + lines("caddyfile", { "http://example.com": `http://127.0.0.1:${port}` }, timeout
+      ? `${to} {\n    transport http {\n      read_timeout ${timeout}s\n      write_timeout ${timeout}s\n    }\n  }` : to),
   }),
 };
 

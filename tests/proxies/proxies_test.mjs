@@ -98,3 +98,20 @@ describe("heartbeats keep streams open past the proxy's time-outs, and held poll
     }
   });
 });
+
+// Else the test before would show nothing.
+describe("without them the same time-outs end what is silent", { concurrency: true }, () => {
+  for (const kind of Object.keys(kinds)) test(kind, async (t) => {
+    const hub = await hubFor(t, kind, "--heartbeat", "3600");
+    const proxy = await startProxy(t, kind, new URL(hub.address).host, 2);
+    const clients = [];
+    for (const transport of passing(kind).filter((name) => name !== "short-polling")) {
+      clients.push(await inNode(t)(`${proxy}/channels/news`, { transport }));
+      await opened(clients.at(-1), transport);
+    }
+    for (const client of clients) {
+      await until(client, async () => (await of(client, "error")).length > 0);
+      await client.call("close");
+    }
+  });
+});
