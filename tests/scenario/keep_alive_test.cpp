@@ -10,8 +10,6 @@ using namespace downlink;
 using namespace downlink::testing;
 using namespace std::chrono_literals;
 
-// ------------------------------------------------------------------------------------------------------
-
 TEST_CASE("a connection is kept alive for any number of polls", "[scenario][WIRE-3]") {
   Polled served;
   served.start();

@@ -42,8 +42,6 @@ TEST_CASE("HEAD has the GET's headers and no body, and is never held", "[scenari
   CHECK(served.channel.subscriber_count() == 0);
 }
 
-// -----------------------------------------------------------------------------------------------------
-
 TEST_CASE("a long poll is answered at once when something is there", "[scenario][WIRE-3]") {
   Polled served;
   served.start();

@@ -197,8 +197,6 @@ TEST_CASE("an answer has at most 1 MiB, but at least one message", "[scenario][W
   }
 }
 
-// --------------------------------------------------------------------------------------
-
 TEST_CASE("messages that expired are passed over without a gap and with the same cursor",
           "[scenario][WIRE-1][WIRE-3]") {
   const auto clock = std::make_shared<MovableClock>();
