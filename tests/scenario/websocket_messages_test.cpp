@@ -239,12 +239,14 @@ TEST_CASE("who sends much and reads nothing is not read from, and gets every rep
       // The test's own thread sees what is missing.
     }
   });
-  // Once neither goes on, everything on the way is full.
-  std::size_t last = ~std::size_t{0};
-  eventually([&] {
-    std::this_thread::sleep_for(30ms);
-    return std::exchange(last, taken + sent) == taken + sent;
-  });
+  // Once there is no room and neither goes on, everything on the way is full.
+  CHECK(eventually(
+      [&] {
+        const std::size_t before = taken + sent;
+        pollfd room{client.connection().native_handle(), POLLOUT, 0};
+        return sent == count || (::poll(&room, 1, 200) == 0 && taken + sent == before);
+      },
+      20s));
   if (size >= 50'000) CHECK(taken * size < (std::size_t{10} << 20));
   std::size_t wrong = 0;
   for (std::size_t i = 0; i < count; ++i) {

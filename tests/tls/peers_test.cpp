@@ -98,12 +98,23 @@ TEST_CASE("OpenSSL's client agrees on TLS 1.3, HTTP/1.1 and tickets, and may upd
         std::string::npos);
   CHECK(shell(connect + "-tls1_1 -cipher DEFAULT@SECLEVEL=0 </dev/null").output.find("alert protocol version") !=
         std::string::npos);
-  // It takes a letter for a command only where it comes alone.
-  const auto old = shell("sh -c \"(sleep 0.3; echo R; sleep 0.5) | " + connect + " -tls1_2\"").output;
+  // It takes a letter for a command only where it comes alone: each waits for what was said to the one before.
+  const auto log = hub.files.key() + ".log";
+  const auto after = [&](const std::string& words) {
+    return "until grep -zq '" + words + "' " + log + "; do sleep 0.01; done; ";
+  };
+  const auto converse = [&](const std::string& input, const std::string& options) {
+    return shell("sh -c \": >" + log + "; (" + input + ") | " + connect + options + " >" + log + " 2>&1; cat " + log +
+                 "\"")
+        .output;
+  };
+  const auto ready = after("Verify return code");
+  const auto old = converse(ready + "echo R; " + after("no renegotiation"), "-tls1_2");
   CHECK(old.find("RENEGOTIATING") != std::string::npos);
   CHECK(old.find("no renegotiation") != std::string::npos);
-  const auto updated =
-      shell("sh -c \"(echo K; sleep 0.2; echo k; sleep 0.2; printf '" + get + "'; sleep 1) | " + connect + "\"").output;
+  const auto updated = converse(ready + "echo K; " + after("KEYUPDATE") + "echo k; " + after("KEYUPDATE.*KEYUPDATE") +
+                                    "printf '" + get + "'; " + after("HTTP/1.1 200"),
+                                "");
   CHECK(updated.find("KEYUPDATE") != std::string::npos);
   CHECK(updated.find("HTTP/1.1 200") != std::string::npos);
 }
