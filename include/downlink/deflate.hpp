@@ -128,18 +128,24 @@ class MessageInflater final : public wire::Inflater {
   }
 
   // The last block lacks its last 4 bytes (§7.2.1), unless it was final or there is none: some leave out the byte that
-  // stands for an empty block there. Nothing is made of a message that ends within a block.
+  // stands for an empty block there. Nothing is made of a message that ends within a block, or whose last block ends
+  // within these bytes: the bits behind it would begin another one.
   bool is_whole(bool binary, std::string& data) {
     if (!begun_ || ended_) return true;
     constexpr int at_block_end = 128;
+    constexpr int unused_bits = 63;
     return feed({"\x00\x00\xFF\xFF", 4}, Z_BLOCK, binary, data).kind != wire::WebSocketEvent::Kind::error &&
-           (stream_.data_type & at_block_end) != 0;
+           (stream_.data_type & (at_block_end | unused_bits)) == at_block_end;
   }
 
   // A long message gets room for the longest at once: only what is written to takes memory, and growing step by step
-  // would take half as much again.
+  // would take half as much again. Where the longest is no bound worth the name, it does grow.
   void append(std::string& data, std::string_view made) const {
-    if (data.size() + made.size() > std::max(data.capacity(), std::size_t{64} << 10)) data.reserve(max_message_);
+    constexpr std::size_t at_once = std::size_t{256} << 20;
+    const std::size_t size = data.size() + made.size();
+    if (size > std::max(data.capacity(), std::size_t{64} << 10)) {
+      data.reserve(std::min(max_message_, std::max(at_once, 2 * size)));
+    }
     data += made;
   }
 

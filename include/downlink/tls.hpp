@@ -142,7 +142,7 @@ template <class AsyncStream>
 error_code adopt_tls(EndpointBase& endpoint, AsyncStream stream, std::string read) {
   const auto& core = detail::EndpointAccess::shared(endpoint);
   for (const auto& shard : core->shards) {
-    if (&net::query(stream.get_executor(), net::execution::context) != &shard->context()) continue;
+    if (shard->gone() || &net::query(stream.get_executor(), net::execution::context) != &shard->context()) continue;
     SocketStream::limit(stream.lowest_layer(), core->options.socket);
     using Adapted = detail::AdaptedStream<AsyncStream>;
     Adapted adapted(std::move(stream), detail::application_executor(*shard));

@@ -124,6 +124,13 @@ TEST_CASE("an idle channel expires, and its name begins a new epoch", "[channel]
   CHECK(f.hub->size() == 1);
 }
 
+TEST_CASE("a channel that may be idle for ever never expires", "[channel][DESIGN-4]") {
+  Fixture f({.idle_expiry = std::chrono::milliseconds::max()});
+  const auto before = f.epoch("a");
+  f.clock->move(std::chrono::hours(24 * 365));
+  CHECK(f.epoch("a") == before);
+}
+
 TEST_CASE("publishing, reading and leaving a channel keep it from expiring", "[channel][DESIGN-4]") {
   Fixture f({.idle_expiry = 60s});
   const auto before = f.epoch("a");

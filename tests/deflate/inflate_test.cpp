@@ -90,6 +90,10 @@ TEST_CASE("what a client compresses comes out, whatever its size", "[deflate][RF
     CHECK((text_of(deflated(words, true)) == words));
   }
   CHECK(text_of("").empty());
+  // Where messages have no bound that could be room for them.
+  const auto unbounded = inflate_once(deflated(words(200'000)), std::string::npos / 2);
+  CHECK(unbounded.code == 0);
+  CHECK((unbounded.data == words(200'000)));
 }
 
 TEST_CASE("data that does not inflate is 1007", "[deflate][wire-5]") {
@@ -106,6 +110,9 @@ TEST_CASE("data that does not inflate is 1007", "[deflate][wire-5]") {
   CHECK(inflate(payload).code == 0);
   CHECK(inflate(payload + '\0').code == 1007);
   CHECK(inflate(payload + "\x00\x00\xFF\xFF"s).code == 1007);  // this is to be left out
+  // A block that ends within the four bytes left out, whose last bits would begin one of a kind that there is not.
+  CHECK(inflate("\x04\xC0\x49\x8A\x24\x41\x10\x04\xC1\xB7\x89\x9A\x47\x56\xCF\xFF\x3F\x34\x00"s, mebibyte, true).code ==
+        1007);
 }
 
 TEST_CASE("no bytes at all are too many or too few for it", "[deflate]") {

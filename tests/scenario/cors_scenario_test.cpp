@@ -88,6 +88,20 @@ TEST_CASE("a page may read why its request was refused before the head was whole
     check_allowed(refused);
   }
   check_not_allowed(answer(test, "GET /c HTTP/1.1\r\nHost: h\r\n" + std::string(other) + "Host: h\r\n\r\n"));
+  // Where it stands behind what was wrong.
+  const std::string rest = "Host: h\r\n" + std::string(mine) + "\r\n";
+  for (const auto& [wrong, status] : {std::pair{"GET /" + std::string(9000, 'x') + " HTTP/1.1\r\n", 414},
+                                      {std::string("GET /c HTTP/2.0\r\n"), 505},
+                                      {std::string("GET /\xE9 HTTP/1.1\r\n"), 400},
+                                      {std::string(300, 'M') + " /c HTTP/1.1\r\n", 501},
+                                      {"GET /c HTTP/1.1\r\nLong: " + std::string(9000, 'x') + "\r\n", 431},
+                                      {std::string("GET /c HTTP/1.1\r\nBad : 1\r\n"), 400}}) {
+    const auto refused = answer(test, wrong + rest);
+    CHECK(refused.status == status);
+    check_allowed(refused);
+  }
+  check_not_allowed(answer(test, "GET /c HTTP/2.0\r\n" + std::string(other) + "\r\n"));
+  check_not_allowed(answer(test, "GET /c HTTP/2.0\r\nHost: h\r\n\r\n" + std::string(mine)));  // no header
 
   Test open(allowing({"*"}));
   const auto too_long = answer(open, "GET /" + std::string(9000, 'x') + " HTTP/1.1\r\nHost: h\r\n\r\n");

@@ -74,6 +74,25 @@ TEST_CASE("a server goes on, and drains, when one of its loops has gone", "[scen
   CHECK(channel.subscriber_count() == 0);
 }
 
+TEST_CASE("a drain does not wait for a loop that nobody runs any more", "[scenario][DESIGN-3.9]") {
+  TwoLoops test;
+  auto& [channel, first, second, server] = test;
+  second->run();  // returns, as there is nothing to do
+  REQUIRE(second->stopped());
+  Connection client(server.port());
+  client.send(request_text("GET", "/c", "Accept: text/event-stream\r\n"));
+  REQUIRE(eventually([&] {
+    first->poll();
+    return channel.subscriber_count() == 1;
+  }));
+  bool drained = false;
+  server.async_drain(100ms, [&] { drained = true; });
+  first->run_for(5s);  // and has nothing to do when the drain is over
+  CHECK(drained);
+  CHECK(first->stopped());
+  CHECK(client.closed_by_peer());
+}
+
 TEST_CASE("a drain is over when its loops go, in whatever order", "[scenario][DESIGN-3.9]") {
   const bool first_goes = GENERATE(false, true);
   const bool streams = GENERATE(true, false);  // without, each shard has drained at once

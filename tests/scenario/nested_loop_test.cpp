@@ -19,7 +19,8 @@ namespace {
 
 /// A server in a loop that the test runs, and callbacks of the server as well.
 struct Nesting {
-  explicit Nesting(bool one_thread) : server(io, {.endpoint = {.one_thread = one_thread}}) {
+  explicit Nesting(bool one_thread) : Nesting(EndpointOptions{.one_thread = one_thread}) {}
+  explicit Nesting(EndpointOptions options) : server(io, {.endpoint = std::move(options)}) {
     server.route("/c", channel);
   }
 
@@ -158,5 +159,51 @@ TEST_CASE("on_unsubscribe may run the loop where a deadline calls it", "[scenari
   client->send(request_text("GET", "/c", "Accept: text/event-stream\r\n"));
   CHECK(test.runs_until([&] { return called == 1; }));
   CHECK(test.runs_until([&] { return test.server.connection_count() == 0; }));
+  CHECK(test.serves());
+}
+
+TEST_CASE("the log may run the loop where it is told of a request that did not come in time, and the rest comes then",
+          "[scenario][DESIGN-3.8][DESIGN-3.9]") {
+  const bool body = GENERATE(true, false);
+  const bool one_thread = GENERATE(true, false);
+  Nesting test({.head_timeout = 100ms, .body_timeout = 100ms, .one_thread = one_thread});
+  std::optional<Connection> client;
+  test.server.on_log([&](const LogEntry& entry) {
+    if (entry.event != LogEvent::request_refused) return;
+    client->send(body ? "x" : "X-B: 2\r\n\r\n");
+    test.run_inside([] { return false; });
+  });
+  test.server.start();
+  client.emplace(test.server.port());
+  client->send(body ? request_text("GET", "/c", "Accept: text/event-stream\r\nContent-Length: 1\r\n")
+                    : "GET /c HTTP/1.1\r\nHost: h\r\nX-A: 1\r\n");
+  CHECK(test.meanwhile([&] { return client->read_response().status; }) == 408);
+  CHECK(test.meanwhile([&] { return client->closed_by_peer(); }));
+  CHECK(test.serves());
+}
+
+TEST_CASE("where on_subscribe runs the loop, what came behind the upgrade comes before what comes then",
+          "[scenario][DESIGN-3.9]") {
+  Nesting test(GENERATE(true, false));
+  std::optional<Connection> client;
+  std::vector<std::string> seen;
+  int called = 0;
+  test.server.on_subscribe([&](Peer) {
+    ++called;
+    client->send(client_frame(ws_text, "m2") + client_frame(ws_close, close_payload(1000)));
+    client->half_close();
+    test.run_inside([] { return false; });
+    CHECK(seen.empty());
+  });
+  test.server.on_message("/c", [&](Peer, Inbound in) { seen.push_back(in.data); });
+  test.server.start();
+  client.emplace(test.server.port());
+  client->send(request_text("GET", "/c?wait=60"));
+  REQUIRE(test.runs_until([&] { return test.channel.subscriber_count() == 1; }));
+  client->send(WebSocketClient::request("/c") + client_frame(ws_text, "m1"));
+  test.run_inside([] { return false; });
+  REQUIRE(Publisher(test.channel).publish({.data = "x"}));
+  CHECK(test.runs_until([&] { return called == 1 && test.server.connection_count() == 0; }));
+  CHECK(seen == std::vector<std::string>{"m1", "m2"});
   CHECK(test.serves());
 }

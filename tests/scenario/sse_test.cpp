@@ -10,6 +10,7 @@
 
 #include "support/catch.hpp"
 #include "support/loop.hpp"
+#include "support/slow_connection.hpp"
 #include "support/sse_client.hpp"
 
 using namespace downlink;
@@ -227,7 +228,7 @@ TEST_CASE("a client's half-close, close or reset ends its stream", "[scenario][W
   const int way = GENERATE(0, 1, 2);
   if (way == 0) {
     client.connection().half_close();
-    CHECK(client.connection().closed_by_peer());
+    CHECK(client.ends());
   } else if (way == 1) {
     client.connection().close();
   } else {
@@ -237,6 +238,21 @@ TEST_CASE("a client's half-close, close or reset ends its stream", "[scenario][W
   CHECK(eventually([&] { return s.server.connection_count() == 1; }));
   const auto id = s.publish({.data = "x"});
   CHECK(other.next_event().id == id);
+}
+
+TEST_CASE("a client that has half-closed gets the message that it is being sent whole, and then the end",
+          "[scenario][WIRE-4][WIRE-9]") {
+  SseServer s;
+  s.publish({.data = std::string(8'000'000, 'a')});
+  s.publish({.data = "later"});
+  SseClient client(slow_connection(s.start()), "/c?cursor=earliest");
+  client.open();
+  client.connection().half_close();
+  CHECK(eventually([&] { return s.channel.subscriber_count() == 0; }));
+  CHECK(client.ends());
+  REQUIRE(client.rest().size() == 1);
+  CHECK(client.rest().front().data.size() == 8'000'000);
+  CHECK(eventually([&] { return s.server.connection_count() == 0; }));
 }
 
 TEST_CASE("what a client sends into its stream is passed over up to a bound, and past it the stream ends",

@@ -109,14 +109,14 @@ TEST_CASE("a deadline tells how long it has left", "[session][DESIGN-3.6]") {
   CHECK(wheel.wheel.left(mark, due + 1h) == 0ms);
 }
 
-TEST_CASE("a deadline later than the clock can count falls due in a century", "[session][DESIGN-3.6]") {
+TEST_CASE("a deadline later than the clock can count is as good as for ever", "[session][DESIGN-3.6]") {
   Wheel wheel;
   Mark mark;
   for (const milliseconds interval :
-       {milliseconds::max(), milliseconds::max() / 2, milliseconds(std::chrono::years{101})}) {
+       {milliseconds::max(), milliseconds::max() / 2, milliseconds(std::chrono::years{51})}) {
     const TimePoint due = wheel.set(mark, interval);
-    CHECK(due >= start + std::chrono::years{100});
-    CHECK(due <= start + std::chrono::years{100} + 1s);
+    CHECK(due >= start + std::chrono::years{50});
+    CHECK(due <= start + std::chrono::years{50} + 2s);
     CHECK(wheel.wheel.left(mark, start) == due - start);
   }
 }

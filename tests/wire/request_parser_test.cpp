@@ -288,11 +288,13 @@ TEST_CASE("a missing, repeated or malformed Host is refused with 400", "[wire][W
   CHECK(read(get("Host: h\r\n")) == "400");
   CHECK(read(get("hOST: other\r\n")) == "400");
   CHECK(read(get("Host: h\r\n", "1.0")) == "400");
-  for (const auto* host : {"a b", "a/b", "u@h", "h:x", "h:123456", "[::1", "::1", "h?"}) {
+  for (const auto* host : {"a b", "a/b",  "u@h", "h:x",    "h:123456", "[::1",  "::1",  "h?",    "%zz",    "h%4",
+                           "h%",  "[zz]", "[]",  "[::1]x", "[12]",     "[v.a]", "[v1]", "[v1.]", "[vx.a]", "[::%31]"}) {
     CAPTURE(host);
     CHECK(read("GET / HTTP/1.1\r\nHost: "s + host + "\r\n\r\n") == "400");
   }
-  for (const auto* host : {"", "h", "h:", "h:8080", "[::1]", "[::1]:80", "127.0.0.1", "a_b.example"}) {
+  for (const auto* host : {"", "h", "h:", "h:8080", "[::1]", "[::1]:80", "127.0.0.1", "a_b.example",
+                           "gr%C3%BCn.example:1", "[::ffff:127.0.0.1]", "[2001:DB8::a]:80", "[v1F.a:b]"}) {
     CAPTURE(host);
     CHECK(read("GET / HTTP/1.1\r\nHost: "s + host + "\r\n\r\n").ends_with("idle"));
   }

@@ -130,6 +130,7 @@ DOWNLINK_DECL Hub::Hub(HubOptions options) : state_(std::make_shared<State>()) {
   if (options.max_channels == 0) throw std::invalid_argument("HubOptions: max_channels must be above zero");
   detail::ChannelState::check(options.channel);
   if (!options.channel.clock) options.channel.clock = std::make_shared<Clock>();
+  options.idle_expiry = std::min(options.idle_expiry, detail::longest_wait);
   state_->options = std::move(options);
 }
 

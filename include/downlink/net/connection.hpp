@@ -347,6 +347,7 @@ class Connection : public Carrier, public ShardMember {
   void open_stream(const TransportOps& transport);
   void open_websocket(const TransportOps& transport);
   void start_stream(std::string head, std::unique_ptr<StreamSession> session);
+  void stream_opened();
   void left(EndReason reason);
   void subscriber_came();
   bool subscriber_left();
@@ -398,6 +399,7 @@ class Connection : public Carrier, public ShardMember {
   Admission::Verdict admission_ = Admission::Verdict::admitted;
   bool watching_ = false;
   bool input_over_ = false;  // and what waits is still being sent
+  bool opening_ = false;     // a stream: whom it calls may run the loop, and what then comes waits behind what had come
   std::size_t stray_ = 0;
   std::unique_ptr<Timeout> timeout_;
   std::unique_ptr<Limited> limited_;

@@ -23,6 +23,9 @@ void Connection::authorize() {
 }
 
 DOWNLINK_DECL void Connection::decided(Decision decision) {
+  if (decision.kind == Decision::Kind::allowed && decision.expires_after.value_or(longest_wait).count() <= 0) {
+    decision = unauthorized();
+  }
   switch (decision.kind) {
     case Decision::Kind::allowed:
       break;

@@ -31,7 +31,7 @@ DOWNLINK_DECL bool Connection::wants_input() const {
     case State::held:
       return http_->unread.size() < core_->options.limits.max_head;
     case State::streaming:
-      return session_->takes_input() && !input_over_;
+      return session_->takes_input() && !input_over_ && !opening_;
     default:
       return false;
   }
@@ -48,7 +48,7 @@ DOWNLINK_DECL void Connection::read(error_code error, std::size_t bytes) {
   reading_ = false;
   if (state_ == State::closed) return;
   // Where a stream was opened meanwhile, this was kept for it.
-  const auto http = state_ == State::streaming ? std::move(http_) : nullptr;
+  const auto http = state_ == State::streaming && !opening_ ? std::move(http_) : nullptr;
   using enum IoResult::State;
   take({!error ? moved : error == net::error::eof ? end : broken, bytes}, (http ? http : http_)->read_buffer.data());
 }
@@ -75,6 +75,10 @@ DOWNLINK_DECL void Connection::take(const IoResult& result, char* bytes) {
 DOWNLINK_DECL void Connection::received(std::span<char> bytes) {
   switch (state_) {
     case State::streaming:
+      if (opening_) {
+        http_->unread.append(bytes.data(), bytes.size());
+        return;
+      }
       if (count_inbound_bytes(bytes.size()).count() > 0) {
         return session_->end({EndReason::refused, "too many bytes a second"});
       }
@@ -98,10 +102,9 @@ DOWNLINK_DECL void Connection::received(std::span<char> bytes) {
 DOWNLINK_DECL void Connection::input_ended() {
   switch (state_) {
     case State::streaming:
-      if (session_->holds_input()) return;  // it is found again once what came before it has been read
-      if (!session_->ending()) return close(false);
+      if (opening_ || session_->holds_input()) return;  // it is found again once what came before it has been read
       input_over_ = true;
-      return;
+      return session_->end({EndReason::peer_left});  // after the message that is being sent
     case State::deciding:
     case State::handling:
     case State::responding:

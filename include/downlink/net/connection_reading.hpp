@@ -16,7 +16,8 @@ DOWNLINK_DECL void Connection::read_channel() {
   const Negotiated chosen = negotiated();
   if (chosen.index < 0) {
     if (chosen.status != 426) return refuse(406, "no transport offered here serves this request");
-    return refuse(426, "this endpoint speaks WebSocket alone", false, "Connection: Upgrade\r\nUpgrade: websocket\r\n");
+    return refuse(426, "of what is offered here only WebSocket serves this request", false,
+                  "Connection: Upgrade\r\nUpgrade: websocket\r\n");
   }
   const auto& [ops, serve] = core.transports[static_cast<std::size_t>(chosen.index)];
   kind_ = ops->kind;
@@ -210,9 +211,8 @@ DOWNLINK_DECL void Connection::start_stream(std::string head, std::unique_ptr<St
     peer_.reset();
     return refuse_over_limit("the channel has too many subscribers");
   }
-  // From here on the request and its parser are not needed any more, but where a read into its buffer is under way.
-  const auto http = reading_ ? nullptr : std::move(http_);
   state_ = State::streaming;
+  opening_ = true;
   session_ = std::move(session);
   route_ = &route;
   timeout_.reset();
@@ -220,9 +220,16 @@ DOWNLINK_DECL void Connection::start_stream(std::string head, std::unique_ptr<St
   counters().served[kind_].add();
   if (request.start.kind == StartRequest::Kind::cursor) counters().resumes.add();
   subscriber_came();
-  std::string unread = std::move(request.unread);  // whom this calls may run the loop, and with it a read's end
   session_->open(std::move(head), *begin, request.start);
-  if (state_ != State::streaming) return;
+  if (state_ == State::streaming) stream_opened();
+  opening_ = false;
+  // The request and its parser are not needed any more, but where a read into its buffer is under way.
+  std::string unread = std::move(request.unread);
+  const auto http = reading_ ? nullptr : std::move(http_);
+  if (!unread.empty() && state_ == State::streaming) received(unread);
+}
+
+DOWNLINK_DECL void Connection::stream_opened() {
   subscribed_ = true;
   if (core_->on_subscribe && peer_ && !core_->stopped.load()) {
     try {
@@ -233,7 +240,6 @@ DOWNLINK_DECL void Connection::start_stream(std::string head, std::unique_ptr<St
     }
   }
   if (core_->draining.load(std::memory_order_relaxed)) drain({});
-  if (!unread.empty() && state_ == State::streaming) received(unread);
 }
 
 DOWNLINK_DECL void Connection::left(EndReason reason) {

@@ -42,11 +42,20 @@ DOWNLINK_DECL void Connection::pump() {
   pumping_ = false;
 }
 
-// What came of a head that is answered without being whole or well-formed: pages may read why, also where nothing of
-// their origin has come yet and every one may.
+// What came of a head that is answered without being whole or well-formed: pages may read why, where they name their
+// origin behind what was wrong too, and where nothing of it has come yet and every one may.
 DOWNLINK_DECL void Connection::take_refused_head() {
   auto& http = *http_;
   http.head = http.parser.take_head();
+  const bool asks = !core_->options.cors.allowed_origins.empty() && http.head.header_count("Origin") == 0;
+  if (asks && !reading_ && !is_lent()) {
+    shard().with_read_buffer([&](net::mutable_buffer buffer) {
+      const auto more = read_some(buffer);
+      counters().bytes_received.add(more.bytes);
+      http.unread.append(static_cast<const char*>(buffer.data()), more.bytes);
+    });
+    if (const auto origin = origin_in(http.unread); !origin.empty()) http.head.add_header("Origin", origin);
+  }
   http.origin = judge_origin(http.head, core_->options.cors, trusts_peer());
   if (http.origin == OriginVerdict::none && allows_every_origin(core_->options.cors)) {
     http.origin = OriginVerdict::allowed;
@@ -166,6 +175,7 @@ DOWNLINK_DECL void Connection::refuse(int status, std::string_view detail, bool 
   wire::Refusal refusal{status, std::string(detail), close, std::move(lines)};
   auto& http = *http_;
   stop_waiting();
+  state_ = State::handling;  // whom the log tells may run the loop, and with it a read's end
   counters().refused[status].add();
   log(status < 500 ? LogLevel::info : LogLevel::warning, LogEvent::request_refused, detail, status);
   // A body that was not read would be taken for the next request.

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <functional>
 #include <initializer_list>
@@ -333,14 +334,17 @@ DOWNLINK_DECL void EndpointBase::drain(std::chrono::milliseconds time, std::func
   home->at_end([weak = std::weak_ptr(draining)] {
     if (const auto ending = weak.lock()) ending->finish();
   });
-  // From here on the shards alone have it, so that it ends on one of them.
-  std::vector<std::shared_ptr<Draining>> parts(core->shards.size(), draining);
+  // From here on the shards alone have it, so that it ends on one of them. One whose loop nobody runs any more has
+  // nothing to end, and would never let go of it; where that are all of them, they are to be run again.
+  const auto rests = [](const std::shared_ptr<detail::Shard>& shard) { return shard->rests(); };
+  const bool all_rest = std::all_of(core->shards.begin(), core->shards.end(), rests);
+  std::vector<std::shared_ptr<Draining>> parts;
+  for (const auto& shard : core->shards) parts.push_back(rests(shard) && !all_rest ? nullptr : draining);
   draining.reset();
   home->dispatch([core] { core->log({.event = LogEvent::drain_began, .text = "draining"}); });
-  for (const auto& shard : core->shards) {
-    auto part = std::move(parts.back());
-    parts.pop_back();
-    shard->dispatch([shard, time, part = std::move(part)] { shard->drain(time, [part] {}); });
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    const auto& shard = core->shards[i];
+    shard->dispatch([shard, time, part = std::move(parts[i])] { shard->drain(time, [part] {}); });
   }
 }
 

@@ -1,8 +1,11 @@
 #pragma once
 
+#include <algorithm>
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <random>
 #include <string>
@@ -59,8 +62,9 @@ struct EndpointCore {
         random(std::random_device{}()),
         admission(options.max_connections, options.max_connections_per_address, random.load() * 0x9E3779B97F4A7C15) {
     validate(options.cors);
-    const auto positive = [](std::chrono::milliseconds wait, const char* name) {
+    const auto positive = [](std::chrono::milliseconds& wait, const char* name) {
       if (wait.count() <= 0) throw_invalid_argument("EndpointOptions: " + std::string(name) + " must be positive");
+      wait = std::min(wait, longest_wait);
     };
     positive(options.stream.heartbeat, "stream.heartbeat");
     positive(options.stream.write_timeout, "stream.write_timeout");
@@ -69,6 +73,9 @@ struct EndpointCore {
     positive(options.idle_timeout, "idle_timeout");
     positive(options.linger_timeout, "linger_timeout");
     positive(options.inbound_rate.burst, "inbound_rate.burst");
+    if (options.stream.retry.count() < 0) throw_invalid_argument("EndpointOptions: stream.retry must not be negative");
+    options.stream.retry = std::min(options.stream.retry, longest_wait);
+    options.max_message = std::min(options.max_message, std::numeric_limits<std::size_t>::max() / 2);
     if (options.max_connections > 0 && options.max_connections_per_address > options.max_connections) {
       throw_invalid_argument("EndpointOptions: max_connections_per_address must not exceed max_connections");
     }

@@ -105,15 +105,13 @@ class Listener final : public ShardMember, public Deadline, public std::enable_s
     const auto& target = core_->shards[turn % core_->shards.size()];
     const auto hand_over = [&]() -> Shard::Task {
       error_code error;
-      error_code ignored;
       const auto protocol = socket.local_endpoint(error).protocol();
       const auto native = socket.release(error);
       if (error) return {};
       SocketStream::Socket moved(target->executor());
       moved.assign(protocol, native, error);
-      if (error) {
-        // The system watches no more sockets for that loop: back, so that it is closed.
-        socket.assign(protocol, native, ignored);
+      if (error) {  // the system watches no more sockets for that loop
+        close_native(native);
         return {};
       }
       return [connection = connection_over(*target, std::move(moved))] { connection->start({}); };

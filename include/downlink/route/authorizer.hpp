@@ -36,7 +36,8 @@ struct Decision {
   std::string subject = {};
   /// Whatever is to be known of the peer later, as `Identity::attributes`.
   std::vector<std::pair<std::string, std::string>> attributes = {};
-  /// After this time a stream is ended (WebSocket 4002) and a held poll answered; none means that neither is.
+  /// After this time a stream is ended (WebSocket 4002) and a held poll answered; none means that neither is. Where
+  /// nothing of it is left the request is refused with 401.
   std::optional<std::chrono::milliseconds> expires_after = {};
   /// What `WWW-Authenticate` says (RFC 9110 §11.6.1).
   std::string challenge = {};

@@ -79,6 +79,19 @@ inline std::string x_forwarded_host(const RequestHead& head) {
   return host;
 }
 
+/// What a page names as its origin in lines that stand behind what was wrong with its request's head, as far as they
+/// have come; empty where it does not.
+inline std::string_view origin_in(std::string_view lines) {
+  while (!lines.empty() && !lines.starts_with("\r\n")) {
+    auto line = lines.substr(0, lines.find('\n'));
+    lines.remove_prefix(std::min(line.size() + 1, lines.size()));
+    if (line.ends_with('\r')) line.remove_suffix(1);
+    const auto name = line.substr(0, line.find(':'));
+    if (name.size() < line.size() && wire::iequals(name, "Origin")) return wire::trim(line.substr(name.size() + 1));
+  }
+  return {};
+}
+
 inline bool allows_every_origin(const CorsOptions& options) {
   return std::find(options.allowed_origins.begin(), options.allowed_origins.end(), "*") !=
          options.allowed_origins.end();

@@ -4,6 +4,7 @@
 #include <array>
 #include <atomic>
 #include <chrono>
+#include <cstdint>
 #include <functional>
 #include <iterator>
 #include <memory>
@@ -191,7 +192,7 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
   /// `done`. Where it is called again meanwhile, what comes first is the end of both.
   void drain(std::chrono::milliseconds time, std::function<void()> done) {
     if (stopped_) return done();
-    time = std::min(time, longest_drain);
+    time = std::clamp(time, std::chrono::milliseconds{0}, longest_wait);
     const auto due = update_now() + time;
     const bool sooner = !drained_ || due < drain_due_;
     if (drained_) {
@@ -200,10 +201,10 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
         second();
       };
     }
-    std::minstd_rand random(std::random_device{}());
+    std::mt19937_64 random(std::random_device{}());
     List<ShardMember> members;
     members.take_all(members_);
-    const auto spread = static_cast<unsigned>(std::max<std::chrono::milliseconds::rep>(time.count() / 2, 1));
+    const auto spread = static_cast<std::uint64_t>(std::max<std::chrono::milliseconds::rep>(time.count() / 2, 1));
     while (!members.empty()) {
       ShardMember& member = members.front();
       members_.push_back(member);
@@ -248,6 +249,12 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
     }
     for (const auto& end : ends) end();
   }
+  /// Whether what is posted is not run, for now or for ever: the loop is gone, or nobody runs it any more. Safe from
+  /// any thread.
+  bool rests() {
+    const std::lock_guard guard(tasks_mutex_);
+    return gone_ || context().stopped();
+  }
   /// Whether the loop is gone; safe from any thread that does not race with the loop's own end.
   bool gone() const { return gone_; }
 
@@ -255,7 +262,6 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
   static constexpr std::size_t sends_at_once = 256;
   static constexpr std::size_t sends_between_clocks = 16;
   static constexpr std::chrono::microseconds slice{1000};
-  static constexpr std::chrono::milliseconds longest_drain = std::chrono::hours{24 * 365};  // as good as for ever
 
   struct DrainEnd final : Deadline {
     explicit DrainEnd(Shard& owner) : shard(owner) {}

@@ -1,10 +1,13 @@
 #pragma once
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <concepts>
 #include <cstddef>
+#include <cstdint>
 #include <cstring>
+#include <limits>
 #include <optional>
 #include <span>
 #include <string>
@@ -90,6 +93,11 @@ struct SocketLimits {
 
 namespace detail {
 
+/// A number as a socket's option takes it.
+inline int at_most_int(std::uint64_t number) {
+  return static_cast<int>(std::min<std::uint64_t>(number, std::numeric_limits<int>::max()));
+}
+
 /// Closes a socket for which no loop is left.
 inline void close_native(net::generic::stream_protocol::socket::native_handle_type native) {
 #if defined(_WIN32)
@@ -137,13 +145,13 @@ class SocketStream {
       ::setsockopt(fd, IPPROTO_TCP, name, &value, sizeof value);
     };
     set(TCP_NODELAY, 1);
-    set(TCP_NOTSENT_LOWAT, static_cast<int>(limits.unsent_bytes));
+    set(TCP_NOTSENT_LOWAT, detail::at_most_int(limits.unsent_bytes));
     const auto timeout = limits.user_timeout.value_or(std::chrono::milliseconds{0}).count();
-    if (timeout > 0) set(TCP_USER_TIMEOUT, static_cast<int>(timeout));
+    if (timeout > 0) set(TCP_USER_TIMEOUT, detail::at_most_int(static_cast<std::uint64_t>(timeout)));
 #else
     error_code ignored;
     socket.set_option(net::ip::tcp::no_delay(true), ignored);
-    socket.set_option(net::socket_base::send_buffer_size(static_cast<int>(limits.unsent_bytes)), ignored);
+    socket.set_option(net::socket_base::send_buffer_size(detail::at_most_int(limits.unsent_bytes)), ignored);
 #endif
   }
 

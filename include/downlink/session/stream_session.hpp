@@ -195,8 +195,6 @@ class StreamSession : public Subscriber {
   Carrier& carrier() const { return carrier_; }
   Shard& shard() const { return carrier_.shard(); }
   const StreamOptions& options() const { return carrier_.stream_options(); }
-  TimePoint last_sent() const { return last_sent_; }
-  bool blocked() const { return blocked_; }
 
   /// No more messages; done once what waits has been sent.
   void finish(const Ending& ending) {

@@ -35,10 +35,10 @@ class TimerWheel {
 
   explicit TimerWheel(TimePoint start) : start_(start) {}
 
-  /// Sets `deadline` to fall due `interval` after `now`, wherever it stood before: after a century where that is
-  /// sooner, as the clock can't count every interval that an option can name. Returns when that is.
+  /// Sets `deadline` to fall due `interval`, at most `longest_wait`, after `now`, wherever it stood before. Returns
+  /// when that is.
   TimePoint set(Deadline& deadline, TimePoint now, Duration interval) {
-    const auto length = static_cast<std::uint64_t>(std::clamp(interval, Duration(1), longest).count());
+    const auto length = static_cast<std::uint64_t>(std::clamp(interval, Duration(1), longest_wait).count());
     const std::uint64_t step = std::min<std::uint64_t>(std::bit_floor(std::max<std::uint64_t>(length / 8, 1)), 1024);
     const std::uint64_t due = tick_of(now + Duration(1) - TimePoint::duration(1)) + length;  // never early
     deadline.tick_ = (due + step - 1) / step * step;
@@ -79,7 +79,6 @@ class TimerWheel {
   static constexpr std::size_t slots = 64;
   static constexpr std::size_t levels = 4;
   static constexpr std::uint64_t never = ~std::uint64_t{0};
-  static constexpr Duration longest = std::chrono::years{100};
 
   std::uint64_t tick_of(TimePoint time) const {
     const auto passed = std::chrono::duration_cast<Duration>(time - start_).count();

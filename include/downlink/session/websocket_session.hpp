@@ -37,6 +37,8 @@ class WebSocketSession final : public StreamSession {
   bool takes_input() const override { return StreamSession::takes_input() && !taking_; }
 
   void writable() override {
+    last_heard_ = shard().now();  // the bytes of a long message that a peer takes are signs of life
+    pinged_ = false;
     StreamSession::writable();
     if (!throttled_ || queued() > 0) return;
     throttled_ = false;
@@ -53,10 +55,8 @@ class WebSocketSession final : public StreamSession {
 
  protected:
   void keep_alive(TimePoint now) override {
-    // While the peer takes a long message, the bytes it takes are signs of life.
-    const TimePoint life = blocked() ? std::max(last_heard_, last_sent()) : last_heard_;
     const auto interval = options().heartbeat;
-    const auto quiet = std::chrono::duration_cast<std::chrono::milliseconds>(now - life);
+    const auto quiet = std::chrono::duration_cast<std::chrono::milliseconds>(now - last_heard_);
     // The wheel rounds up by at most an eighth of the interval: a little less than one counts as a whole one.
     if (quiet < interval - interval / 8) return shard().set(*this, interval - quiet);
     if (pinged_) return broken(EndReason::timed_out);

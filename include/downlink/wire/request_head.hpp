@@ -24,9 +24,33 @@ class RequestParser;
 namespace detail {
 
 inline constexpr CharacterSet alphanumerics = CharacterSet{""}.with_alphanumerics();
-/// What a host may have, and what an address in brackets may (RFC 3986 §3.2.2).
-inline constexpr CharacterSet host_characters = CharacterSet{"-._~%!$&'()*+,;="}.with_alphanumerics();
-inline constexpr CharacterSet literal_characters = CharacterSet{"-._~%!$&'()*+,;=:"}.with_alphanumerics();
+/// What a name may have beside percent-encoded bytes, and an address that is neither IPv4 nor IPv6 (RFC 3986 §3.2.2).
+inline constexpr CharacterSet host_characters = CharacterSet{"-._~!$&'()*+,;="}.with_alphanumerics();
+inline constexpr CharacterSet future_characters = CharacterSet{"-._~!$&'()*+,;=:"}.with_alphanumerics();
+
+/// Whether this may stand between the brackets of a host: an IPv6 address, as far as its characters tell, or `v`, a
+/// version and whatever that one has.
+inline bool valid_ip_literal(std::string_view text) noexcept {
+  const auto hexadecimal = [](std::string_view digits) {
+    return std::all_of(digits.begin(), digits.end(), [](char c) { return hex_digit(c) >= 0; });
+  };
+  if (text.starts_with('v') || text.starts_with('V')) {
+    const auto dot = text.find('.');
+    return dot != text.npos && dot > 1 && hexadecimal(text.substr(1, dot - 1)) && dot + 1 < text.size() &&
+           future_characters.has_all_of(text.substr(dot + 1));
+  }
+  return text.find(':') != text.npos &&
+         std::all_of(text.begin(), text.end(), [](char c) { return hex_digit(c) >= 0 || c == ':' || c == '.'; });
+}
+
+/// Whether this may be the name, or the IPv4 address, of a host.
+inline bool valid_host_name(std::string_view text) noexcept {
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '%' ? percent_byte(text, i) < 0 : !host_characters.has(text[i])) return false;
+    if (text[i] == '%') i += 2;
+  }
+  return !text.empty();
+}
 
 /// Whether this may be the authority of an http URI without user information: `uri-host [ ":" port ]`
 /// (RFC 9110 §7.2).
@@ -34,13 +58,11 @@ inline bool valid_authority(std::string_view text) noexcept {
   const auto bracket = text.starts_with('[') ? text.find(']') : 0;
   if (bracket == text.npos) return false;
   const auto colon = std::min(text.find(':', bracket), text.size());
-  auto host = text.substr(0, colon);
+  const auto host = text.substr(0, colon);
   const auto port = text.substr(std::min(colon + 1, text.size()));
   if (port.size() > 5 || port.find_first_not_of("0123456789") != port.npos) return false;
-  const bool literal = host.starts_with('[');
-  if (literal && (host.size() < 4 || host.back() != ']')) return false;
-  if (literal) host = host.substr(1, host.size() - 2);
-  return !host.empty() && (literal ? literal_characters : host_characters).has_all_of(host);
+  if (!host.starts_with('[')) return valid_host_name(host);
+  return host.size() >= 4 && host.ends_with(']') && valid_ip_literal(host.substr(1, host.size() - 2));
 }
 
 }  // namespace detail

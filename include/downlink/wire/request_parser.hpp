@@ -62,7 +62,10 @@ class RequestParser {
   };
 
   /// A parser for one connection, before its first request.
-  explicit RequestParser(const RequestLimits& limits) : limits_(limits) {}
+  explicit RequestParser(const RequestLimits& limits) : limits_(limits) {
+    limits_.max_head = std::min(limits_.max_head, longest_head);
+    limits_.max_target = std::min(limits_.max_target, limits_.max_head);
+  }
 
   /// Takes bytes and returns how many; 0 once the request is complete or refused. After `head_complete` it goes to
   /// `complete` without taking any where no body follows; an empty piece is enough.
@@ -110,6 +113,7 @@ class RequestParser {
   static constexpr std::size_t max_after_target = 32;
   static constexpr std::size_t after_target = std::string_view{" HTTP/1.1\r\n"}.size();
   static constexpr std::size_t max_empty_lines = 4;
+  static constexpr std::size_t longest_head = std::size_t{1} << 30;  // whose parts 32 bits can name
   // Of a head, from one request to the next.
   static constexpr std::size_t most_kept = 2048;
 
