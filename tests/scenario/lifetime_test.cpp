@@ -3,7 +3,9 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <stdexcept>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -213,6 +215,47 @@ TEST_CASE("a server may be destroyed when the log tells of a refusal, or of a dr
   CHECK(destroyed.wait());
   CHECK(client.closed_by_peer());
   CHECK(watching.connection().closed_by_peer());
+  CHECK(loop.finish());
+}
+
+TEST_CASE("a server may be destroyed when the log tells that a handler has failed", "[scenario][DESIGN-3.9]") {
+  Channel channel;
+  std::unique_ptr<EveryServer> server;
+  Event destroyed;
+  Loop loop;
+  server = std::make_unique<EveryServer>(loop.context());
+  server->route("/c", channel);
+  const std::string failing = GENERATE("authorizer", "post", "message", "on_subscribe", "fallback");
+  const auto fail = [&](std::string_view handler) {
+    if (failing == handler) throw std::runtime_error("thrown");
+  };
+  server->authorize([&](const RequestHead&) {
+    fail("authorizer");
+    return allow();
+  });
+  server->on_message("/c", [&](Peer, Inbound) { fail(failing == "post" ? "post" : "message"); });
+  server->on_subscribe([&](Peer) { fail("on_subscribe"); });
+  server->fallback([&](HttpRequest) {
+    fail("fallback");
+    return HttpResponse{};
+  });
+  server->on_log([&](const LogEntry& entry) {
+    if (entry.event != LogEvent::handler_failed || destroyed.happened()) return;
+    server.reset();
+    destroyed.set();
+  });
+  server->start();
+  Connection client(server->port());
+  if (failing == "post") {
+    client.send(request_text("POST", "/c", {}, "a message"));
+  } else if (failing == "fallback") {
+    client.send(request_text("GET", "/elsewhere"));
+  } else {
+    client.send(WebSocketClient::request("/c") + client_frame(ws_text, "a message"));
+  }
+  CHECK(destroyed.wait());
+  CHECK(client.closed_by_peer());
+  CHECK(channel.subscriber_count() == 0);
   CHECK(loop.finish());
 }
 

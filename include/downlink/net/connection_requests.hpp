@@ -172,6 +172,7 @@ DOWNLINK_DECL void Connection::respond(int status, std::string_view headers, std
 }
 
 DOWNLINK_DECL void Connection::refuse(int status, std::string_view detail, bool close, std::string lines) {
+  if (state_ == State::closed) return;  // by the application, when the log told it that a handler had failed
   wire::Refusal refusal{status, std::string(detail), close, std::move(lines)};
   auto& http = *http_;
   stop_waiting();
