@@ -44,7 +44,7 @@ mkdir "$folder/pinned"
 sed "s/GIT_TAG $branch/GIT_TAG v0.0.0/" CMakeLists.txt >"$folder/pinned/CMakeLists.txt"
 cp main.cpp "$folder/pinned"
 cmake -S "$folder/pinned" -B "$folder/pinned/build"
-git -C "$folder/pinned/build/_deps/downlink-src" describe --exact-match
+git -C "$folder/pinned/build/_deps/downlink-src" describe --tags --exact-match
 
 eval "${lines[0]}"
 eval "${lines[1]}"
