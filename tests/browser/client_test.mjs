@@ -5,9 +5,7 @@ import assert from "node:assert/strict";
 import { getEventListeners, once } from "node:events";
 import { createServer } from "node:http";
 import { test } from "node:test";
-import { Downlink, eventually, follow, plain } from "./support.mjs";
-
-const soon = { random: () => 0 };
+import { Downlink, eventually, eventStream, follow, plain, soon } from "./support.mjs";
 
 /** A server whose requests are answered by `answer(request, response, number)`, from 0; `requests` keeps their URLs. */
 async function serve(t, answer) {
@@ -26,7 +24,6 @@ async function serve(t, answer) {
   return { url: `http://127.0.0.1:${server.address().port}/channels/news`, requests };
 }
 
-const eventStream = { "Content-Type": "text/event-stream" };
 const opening = (id) => `retry: 0\n: hello\nid: ${id}\nevent: downlink.open\ndata: \n\n`;
 const poll = (response, cursor, messages = [], more = {}) => {
   response.setHeader("Content-Type", "application/json");

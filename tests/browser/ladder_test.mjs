@@ -3,10 +3,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { follow } from "./support.mjs";
-
-const soon = { random: () => 0 };
-const eventStream = { "Content-Type": "text/event-stream" };
+import { eventStream, follow, soon } from "./support.mjs";
 
 test("auto comes to polling where streams and upgrades are cut instead of refused", async (t) => {
   const asked = [];

@@ -68,6 +68,11 @@ export async function startHub(...options) {
   return { child, address, port: Number(new URL(address).port), stop, publish };
 }
 
+/** Options of a client that does not wait before it tries again. */
+export const soon = { random: () => 0 };
+/** The headers of an event stream. */
+export const eventStream = { "Content-Type": "text/event-stream" };
+
 export async function startBrowser() {
   const { chromium } = await import("playwright-core");
   const quiet = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",

@@ -3,9 +3,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Downlink, eventually, follow, plain } from "./support.mjs";
-
-const soon = { random: () => 0 };
+import { Downlink, eventually, follow, plain, soon } from "./support.mjs";
 
 /** As much of a WebSocket as the client uses. */
 class FakeSocket extends EventTarget {
