@@ -96,13 +96,9 @@ TEST_CASE("a drain does not wait for a loop that nobody runs any more", "[scenar
 TEST_CASE("a drain is over when its loops go, in whatever order", "[scenario][DESIGN-3.9]") {
   const bool first_goes = GENERATE(false, true);
   const bool streams = GENERATE(true, false);  // without, each shard has drained at once
-  Channel channel;
   net::io_context told(1);
-  auto first = std::make_unique<net::io_context>(1);
-  auto second = std::make_unique<net::io_context>(1);
-  EveryServer server(Contexts{*first, *second});
-  server.route("/c", channel);
-  server.start();
+  TwoLoops test;
+  auto& [channel, first, second, server] = test;
   std::vector<Connection> clients;
   // By turns on either loop; then there are streams on the second alone.
   for (int i = 0; i < (streams ? 4 : 2); ++i) {
