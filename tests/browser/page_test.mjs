@@ -103,6 +103,21 @@ const drawn = (transport) => card(transport).locator("canvas").evaluate((canvas)
   }));
 });
 
+/** Opens the page on a hub whose only figures are those that the test publishes: a moment and `figures`. */
+async function withFigures(figures, run) {
+  const usual = origin;
+  const silent = await startHub("--telemetry", "off");
+  origin = silent.address;
+  try {
+    await openPage();
+    await run(() => silent.publish("telemetry", JSON.stringify({ t: Date.now(), ...figures }), "telemetry"));
+  } finally {
+    await page.close();
+    origin = usual;
+    await silent.stop();
+  }
+}
+
 /** Waits until the card has a message that is `count` or more after the newest of all cards, and gives that one's id. */
 async function waitForMore(transport, count) {
   const newest = Math.max(...(await Promise.all(transports.map(ids))).map((list) => offset(list.at(-1) ?? "-0")));
@@ -177,26 +192,35 @@ test("each card says that it connects before it is open", async () => {
 });
 
 test("each card draws what comes over its transport", async () => {
-  const usual = origin;
-  const fresh = await startHub();  // whose log does not fill the minute that is drawn
-  origin = fresh.address;
-  try {
-    await openPage();
-    await Promise.all(transports.map((transport) => waitForMore(transport, 1)));
-    const before = await Promise.all(transports.map(drawn));
-    await Promise.all(transports.map((transport) => waitForMore(transport, 3)));
-    for (const [index, transport] of transports.entries()) {
+  const whole = { cpu: [30], cpu_total: 30, memory: { used: 70, total: 100 }, load: [0.5, 0.25, 0], disk: { read: 0, written: 0 },
+    network: { received: 0, sent: 0 }, subscribers: 4 };
+  await withFigures(whole, async (publish) => {
+    for (const transport of transports) assert.deepEqual(await drawn(transport), { cpu: 0, memory: 0 }, transport);
+    await publish();
+    // Two that are a second apart are a line over a sixtieth of the chart.
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+    await publish();
+    for (const transport of transports) {
       let now;
       await eventually(async () => {
         now = await drawn(transport);
-        return now.cpu >= before[index].cpu + 5 && now.memory >= before[index].memory + 5;
-      }, () => `${transport}: ${JSON.stringify({ before: before[index], now })}`);
+        return now.cpu >= 4 && now.memory >= 4;
+      }, () => `${transport}: ${JSON.stringify(now)}`);
     }
-  } finally {
-    await page.close();
-    origin = usual;
-    await fresh.stop();
-  }
+  });
+});
+
+test("what the machine does not tell is left out", async () => {
+  const none = { cpu: null, cpu_total: null, memory: null, load: null, network: null, disk: null, subscribers: 4 };
+  await withFigures(none, async (publish) => {
+    await publish();
+    for (const transport of transports) await waitForMore(transport, 0);
+    for (const figure of ["cpu", "memory", "load", "network", "disk"]) {
+      assert.equal(await page.locator(`[data-figure="${figure}"]`).textContent(), "–", figure);
+    }
+    assert.equal(await page.locator('[data-figure="subscribers"]').textContent(), "4");
+    for (const transport of transports) assert.equal((await drawn(transport)).memory, 0, transport);
+  });
 });
 
 test("a dropped connection resumes without loss", async () => {
