@@ -146,7 +146,7 @@ test("short polling asks again after its interval, at once where there is more, 
   assert.deepEqual(messages().map(({ id, data }) => [id, plain(data)]),
     [["e-6", "x"], ["e-7", [0, 255]], ["e-8", "cut here"], ["e-9", "again"]]);
   assert.deepEqual(requests.slice(0, 4).map(({ query }) => query.cursor), [undefined, "e-5", "e-7", "e-8"]);
-  assert.ok(requests.every(({ query }) => !("wait" in query)));
+  assert.ok(requests.every(({ query }) => query.wait === "0"));
 });
 
 test("a connection that lasts collects nothing, however often it polls and tries better transports", async (t) => {
@@ -178,6 +178,22 @@ test("a gap in a poll comes before its messages", async (t) => {
     [{ type: "gap", requested: "e-1", earliest: "f-3" }, { id: "f-3", event: "message", data: "x" }]);
 });
 
+test("a listener that reconnects at a gap goes on with what is retained, over polls too", async (t) => {
+  const { url, requests } = await serve(t, (_, response, number) => {
+    const stale = requests[number].query.cursor === "e-1";
+    if (stale || requests[number].query.cursor === "earliest") {
+      poll(response, "f-3", [{ id: "f-3", data: "x" }], stale ? { gap: true } : {});
+    } else {
+      poll(response, "f-3");
+    }
+  });
+  const { client, got, of } = follow(t, url, { transport: "short-polling", cursor: "e-1" });
+  client.addEventListener("gap", () => client.reconnect());
+  await got(1);
+  assert.deepEqual(of("gap"), [{ type: "gap", requested: "e-1", earliest: "f-3" }]);
+  assert.equal(client.lastEventId, "f-3");
+});
+
 test("long polling opens with a request that is not held, then waits", async (t) => {
   const { url, requests } = await serve(t, (_, response, number) => {
     if (number === 0) poll(response, "e-1");
@@ -186,7 +202,14 @@ test("long polling opens with a request that is not held, then waits", async (t)
   const { got, until } = follow(t, url, { transport: "long-polling" });
   await got(1);
   await until(() => requests.length >= 2);
-  assert.deepEqual(requests.slice(0, 2).map(({ query }) => query), [{}, { cursor: "e-1", wait: "25" }]);
+  assert.deepEqual(requests.slice(0, 2).map(({ query }) => query), [{ wait: "0" }, { cursor: "e-1", wait: "25" }]);
+});
+
+test("a long poll is asked to be held for a second at least", async (t) => {
+  const { url, requests } = await serve(t, (_, response, number) => number || poll(response, "e-1"));
+  const { until } = follow(t, url, { transport: "long-polling", wait: 0 });
+  await until(() => requests.length >= 2);
+  assert.equal(requests[1].query.wait, "1");
 });
 
 test("a long poll that is not held is not repeated in a tight loop", async (t) => {
@@ -342,7 +365,7 @@ test("held polls that something on the way ends twice in a row are asked to be h
   await until(() => requests.length >= 13);
   // The fourth was held well, so that the next failure was the first again.
   assert.deepEqual(requests.slice(0, 13).map(({ query }) => query.wait),
-    [undefined, "25", undefined, "25", "25", "25", undefined, "25", undefined, "13", undefined, "13", undefined]);
+    ["0", "25", "0", "25", "25", "25", "0", "25", "0", "13", "0", "13", "0"]);
 });
 
 test("a client that ends its own held polls asks for no shorter ones", async (t) => {
@@ -400,6 +423,9 @@ test("an option that is undefined has its default", async (t) => {
   await opened();
   await new Promise((resolve) => setTimeout(resolve, 200));
   assert.equal(requests, 1);
+
+  const { url } = await serve(t, (_, response) => poll(response, "e-1"));
+  await follow(t, url, { transport: "short-polling", fetch: undefined }).opened();
 });
 
 test("a listener that closes hears of no opening, and one that reconnects of no end", async (t) => {
@@ -416,6 +442,16 @@ test("a listener that closes hears of no opening, and one that reconnects of no 
   second.client.addEventListener("error", () => second.client.reconnect());
   await second.opened();
   assert.deepEqual(second.heard.map(({ type }) => type), ["error", "transport", "open"]);
+
+  const refusing = await serve(t, (_, response) => response.writeHead(403).end());
+  const third = follow(t, refusing.url, { transport: "short-polling" });
+  third.client.addEventListener("error", () => {
+    third.client.reconnect();
+    third.client.close();
+  });
+  await third.closed();
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  assert.deepEqual(third.heard.map(({ type }) => type), ["error", "close"]);
 });
 
 test("times may be infinite", async (t) => {

@@ -60,7 +60,7 @@ export class FaultyProxy {
     if (this.status) return response.writeHead(this.status, { "Retry-After": "0" }).end();
     const { host, port } = this.hub;
     const upstream = http.request({ host, port, path: request.url, method: request.method, headers: request.headers, agent: false });
-    const late = this.hold && request.url.includes("wait=") && setTimeout(() => {
+    const late = this.hold && /[?&]wait=[1-9]/.test(request.url) && setTimeout(() => {
       upstream.destroy();
       if (!response.headersSent) response.writeHead(504).end();
     }, this.hold);

@@ -161,6 +161,34 @@ for (const agent of ["Node", "Chromium"]) describe(agent, () => {
     assert.equal((await of(client, "gap")).length, gaps + 1);
   });
 
+  for (const [offered, expected, upgrade] of [["websocket", "websocket"], ["sse", "sse"], ["long", "long-polling"],
+    ["websocket,long", "long-polling", "refuse"]]) {
+    test(`of a server that offers ${offered}, ${expected} is found without a wait, and losses are made good`, async (t) => {
+      const lesser = await startHub(...hubOptions, "--transports", offered);
+      t.after(() => lesser.stop());
+      const { open } = await setUp(t, agent);
+      const proxy = await new FaultyProxy({ host: "127.0.0.1", port: lesser.port }).start(t);
+      if (upgrade) proxy.upgrade = upgrade;
+      const channel = `less${number}`;
+      const stop = count(lesser, channel);
+      t.after(stop);
+      const client = await open(`${proxy.address}/channels/${channel}`, { ...quick, wait: 5 });
+      await opened(client, expected);
+      for (let times = 1; times <= 4; times += 1) {
+        const happened = async (type) => (await of(client, type)).length;
+        const [opens, errors] = [await happened("open"), await happened("error")];
+        proxy.status = 503;
+        proxy.cut();
+        await until(client, async () => await happened("error") > errors);
+        proxy.status = 0;
+        await until(client, async () => await happened("open") > opens);
+      }
+      for (const { error } of await of(client, "error")) assert.doesNotMatch(error.message ?? error, /silent/);
+      await exact(client, stop);
+      await client.call("close");
+    });
+  }
+
   test("a token is shown over each transport, and a wrong one ends it", async (t) => {
     const guarded = await startHub("--token", "s3cret&more", "--telemetry", "off");
     t.after(() => guarded.stop());

@@ -39,6 +39,47 @@ test("a final answer stays final after failures, and a stream of nothing but ret
   assert.deepEqual(new Set(types), new Set(["text/event-stream"]));
 });
 
+test("where the last transport is not offered, it begins again with the first", async (t) => {
+  let streams = 0;
+  const fetch = async (_, { headers }) => {
+    if (headers.Accept !== "text/event-stream") return new Response("", { status: 406 });
+    streams += 1;
+    const opening = new TextEncoder().encode("id: e-1\nevent: downlink.open\ndata: \n\n");
+    return new Response(new ReadableStream({
+      start: (stream) => stream.enqueue(opening),
+      pull: (stream) => streams <= 2 && stream.error(new TypeError("connection reset")),  // twice soon after it has opened
+    }, { highWaterMark: 0 }), { headers: eventStream });
+  };
+  const { client, opened, of } = follow(t, "http://test/", { WebSocket: undefined, fetch, ...soon });
+  await opened(3);
+  assert.equal(client.transport, "sse");
+  assert.ok(of("error").some(({ error }) => error.status === 406), "it never came to the last");
+
+  globalThis.sessionStorage = { setItem() {}, getItem: () => "short-polling" };  // as another URL of the origin has it
+  t.after(() => { delete globalThis.sessionStorage; });
+  const other = follow(t, "http://test/other", { WebSocket: undefined, fetch, ...soon });
+  await other.opened();
+  assert.equal(other.client.transport, "sse");
+});
+
+test("better transports are tried again though what is used ends sooner than that", async (t) => {
+  let polls = 0;
+  let trials = 0;
+  const fetch = async (_, { headers }) => {
+    if (headers.Accept === "text/event-stream") {
+      trials += 1;
+      return new Response("", { status: 406 });
+    }
+    polls += 1;
+    if (polls % 2 === 0) throw new TypeError("connection reset");
+    return Response.json({ cursor: "e-1", messages: [] });
+  };
+  const { until } = follow(t, "http://test/", { transport: ["sse", "short-polling"], pollInterval: 20, patience: -1,
+    upgradeAfter: 100, fetch, ...soon });
+  await until(() => trials >= 4);  // one at first
+  assert.ok(polls > 8, `${polls} polls`);
+});
+
 test("through an outage the first transport is tried in every round, the next one in each third", async (t) => {
   const types = [];
   const fetch = async (_, { headers }) => {
@@ -55,7 +96,7 @@ test("long polling is tried again only where an answer that was held has come th
   const held = [];
   const fetch = async (url, { headers, signal }) => {
     if (headers.Accept === "text/event-stream") return new Response("", { status: 406 });
-    if (!new URL(url).searchParams.has("wait")) return Response.json({ cursor: "e-1", messages: [] });
+    if (new URL(url).searchParams.get("wait") === "0") return Response.json({ cursor: "e-1", messages: [] });
     return new Promise((resolve, reject) => {
       held.push(resolve);
       signal.addEventListener("abort", () => reject(signal.reason));

@@ -141,7 +141,7 @@ test("a silent WebSocket lives as long as a poll finds nothing that it has misse
   const socket = sockets();
   const answers = [];
   const fetch = async (url) => {
-    assert.equal(new URL(url).searchParams.get("cursor"), "e-1");
+    assert.equal(new URL(url).search, "?cursor=e-1&wait=0");
     return answers.shift() ?? new Promise(() => {});
   };
   const { of, until } = follow(t, "http://test/",
@@ -155,6 +155,20 @@ test("a silent WebSocket lives as long as a poll finds nothing that it has misse
   assert.equal(answers.length, 0);
   assert.match(of("error")[0].error.message, /silent/);
   assert.equal((await socket(1)).url.searchParams.get("cursor"), "e-1");
+});
+
+test("a silent WebSocket lives where the server has no room for a poll", async (t) => {
+  const socket = sockets();
+  let asked = 0;
+  const fetch = async () => {
+    asked += 1;
+    return new Response("{}", { status: asked % 2 ? 503 : 429, headers: { "Retry-After": "1" } });
+  };
+  const { of } = follow(t, "http://test/", { transport: "websocket", WebSocket: FakeSocket, fetch, timeout: 40, ...soon });
+  (await socket(0)).open();
+  (await socket(0)).deliver("id: e-1\nevent: downlink.open\n\n");
+  await eventually(() => asked >= 4);
+  assert.equal(of("error").length, 0);
 });
 
 test("a message while a WebSocket's silence is looked into shows that it lives", async (t) => {

@@ -18,6 +18,7 @@ export interface DownlinkOptions {
    * One transport, several in the order in which to try them, or `auto`: all that can be used here. With several, one
    * gives way to the next when a server or a proxy does not offer it, when it stays silent, or ends twice soon after
    * opening or three times before it; better ones are tried again later, and what worked is remembered for the session.
+   * Where the last one is not offered, it begins again with the first, after a wait.
    * By default `auto`: what gets through to a user is not known before.
    */
   transport?: "auto" | Transport | readonly Transport[];
@@ -26,17 +27,21 @@ export interface DownlinkOptions {
    * server: `latest` unless its route says otherwise.
    */
   cursor?: string;
-  /** Between two short polls. By default 5000: twelve requests a minute are little, and nothing hurries. */
+  /**
+   * Between two short polls; none are made while the page is hidden. By default 5000: twelve requests a minute are
+   * little, and nothing hurries.
+   */
   pollInterval?: number;
   /**
-   * Seconds for which a long poll asks to be held; halved where something on the way ends two in a row. By default 25:
-   * below the 30 after which the most impatient proxies give up.
+   * Seconds for which a long poll asks to be held, at least one; halved where something on the way ends two in a row.
+   * None is made while the page is hidden. By default 25: below the 30 after which the most impatient proxies give up.
    */
   wait?: number;
   /**
    * Silence after which an open connection counts as lost; a held poll may be silent for its `wait` before. It has to
    * exceed the server's heartbeat. Browsers hide a WebSocket's pings: a silent one is judged by a poll that asks
-   * whether there are messages that have not come, and made anew where no poll is taken. By default 60000: two of the
+   * whether there are messages that have not come, and made anew where no poll is taken, or gets an answer before
+   * `patience` is over (as with six connections to a server of HTTP/1.1 in use). By default 60000: two of the
    * server's default heartbeats of 30 seconds, so that one may come late.
    */
   timeout?: number;
@@ -58,7 +63,7 @@ export interface DownlinkOptions {
   /**
    * Where the token stands: in the query as `access_token`, where it may show in logs, or in the header
    * `Authorization`, which leaves WebSocket out, as a browser's carries no headers. By default `query`: it serves every
-   * transport, and no request to another origin needs a preflight.
+   * transport, and no request to another origin needs a preflight but sending bytes.
    */
   tokenBy?: "query" | "header";
   /** More headers for all requests but WebSocket's. By default none: to another origin they would need a preflight. */

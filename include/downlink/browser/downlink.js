@@ -2,7 +2,7 @@
 
 const transports = ["websocket", "sse", "long-polling", "short-polling"];
 const defaults = { transport: "auto", cursor: "", pollInterval: 5000, wait: 25, timeout: 60000, patience: 5000,
-  upgradeAfter: 60000, tokenBy: "query", headers: {}, random: Math.random };
+  upgradeAfter: 60000, tokenBy: "query", headers: {}, random: Math.random, fetch: (...given) => fetch(...given) };
 
 const [CONNECTING, OPEN, CLOSED] = [0, 1, 2];
 
@@ -22,14 +22,15 @@ export class Downlink extends EventTarget {
   #home;
   #readyState = CONNECTING;
   #cursor;
-  /** The connection of now, or the wait for one. */
+  /** The connection, or the wait for one. */
   #link;
   #socket;
   #attempt = 0;
-  /** How bad each transport is: too bad after three failures, or two brief openings. */
+  /** By transport: three failures are too many, or two brief openings. */
   #bad = [];
   #climbs = 0;
-  #sudden;
+  /** When better transports are tried again. */
+  #due = 0;
   #retry = 0;
   #wait;
   #unheld;
@@ -38,7 +39,7 @@ export class Downlink extends EventTarget {
   constructor(url, options) {
     super();
     ({ href: this.url, origin: this.#origin } = new URL(url, globalThis.location?.href));
-    this.#options = { fetch: (...given) => fetch(...given), WebSocket: globalThis.WebSocket, ...options };
+    this.#options = { WebSocket: globalThis.WebSocket, ...options };
     for (const name in defaults) this.#options[name] ??= defaults[name];
     const { transport, tokenBy, token, WebSocket, cursor, wait } = this.#options;
     this.#renews = typeof token === "function";
@@ -49,7 +50,7 @@ export class Downlink extends EventTarget {
       if (!possible.includes(name)) throw new TypeError(`the transport "${name}" is not one of ${possible.join(", ")}`);
     }
     this.#cursor = cursor;
-    this.#wait = wait;
+    this.#wait = wait || 1;
     this.#at = this.#home = Math.max(0, this.#names.indexOf(this.#memory()));
     for (const name of ["open", "message", "error", "close", "gap", "transport"]) {
       this.addEventListener(name, (event) => this[`on${name}`]?.(event));
@@ -75,7 +76,6 @@ export class Downlink extends EventTarget {
     return (await this.#request({}, { method: "POST", body: data, signal }, type)).text();
   }
 
-  /** Storage may be absent or forbidden. */
   #memory(name) {
     try {
       const key = `downlink ${this.#origin}`;
@@ -90,7 +90,7 @@ export class Downlink extends EventTarget {
     this.#socket = undefined;
     const link = this.#link = new AbortController();
     const { signal } = link;
-    // What waits goes on at once, what is open shows that it lives.
+    // What waits goes on, what is open shows that it lives.
     const go = () => (link.wake ?? (() => this.#connect()))();
     const wake = () => globalThis.document?.hidden || go();
     globalThis.document?.addEventListener("visibilitychange", wake, { signal });
@@ -118,7 +118,7 @@ export class Downlink extends EventTarget {
     }
   }
 
-  /** Runs a transport until it fails. A `fault` is one that other transports may not have. */
+  /** Until it fails; with a `fault` that other transports may not have. */
   #run(at, link, receive) {
     const { timeout, patience } = this.#options;
     const { signal } = link;
@@ -127,7 +127,7 @@ export class Downlink extends EventTarget {
     let [looked, asked, known, slept] = [Date.now()];
     link.heard = looked;
     return new Promise((_, reject) => {
-      // By the wall's clock, which goes on while a machine sleeps; then silence is nobody's fault.
+      // After a machine's sleep silence is nobody's fault.
       link.wake = async () => {
         const now = Date.now();
         slept = (slept && known === link.heard) || now - looked > patience + 1000;
@@ -156,9 +156,10 @@ export class Downlink extends EventTarget {
     const cursor = this.#cursor;
     try {
       const signal = AbortSignal.timeout(most(this.#options.patience));
-      const { messages } = await this.#ask({ signal }, { cursor });
+      const { messages } = await this.#ask({ signal }, { cursor, wait: 0 });
       return messages.length > 0 && cursor === this.#cursor;
     } catch (error) {
+      if (/429|503/.test(error.status)) return false;  // it lives
       if (!(error.status < 500)) throw error;  // else it takes no polls
     }
   }
@@ -173,14 +174,17 @@ export class Downlink extends EventTarget {
       error.fault ||= this.#bad[at] >= 3;
     }
     const next = error.fault && at + 1 < this.#names.length;
-    if (error.final && !next) return this.#end(error);
+    if (error.final && !next && !(error.fault && at)) return this.#end(error);
     if (next) {
-      this.#sudden ||= !opened && this.transport === this.#told;
+      // Perhaps tried just before the server was back.
+      if (!opened && this.transport === this.#told) this.#due = Date.now() + 500 * (1 + random());
       this.#at += 1;
       this.#bad[at] = wait = 0;
     } else {
+      // Another one may be offered.
+      if (error.final) this.#home = 0;
       this.#at = this.#home;
-      // Full jitter: no crowd comes back at once. What the server asked for is the least.
+      // What the server asked for is the least. Full jitter: no crowd comes back at once.
       wait ??= (error.retryAfter ?? this.#retry) + random() * Math.min(30000, 1000 * 2 ** this.#attempt);
       this.#attempt += 1;
     }
@@ -191,17 +195,18 @@ export class Downlink extends EventTarget {
 
   #end(error) {
     if (this.#readyState === CLOSED) return;
-    this.#link.abort();
+    const link = this.#link;
+    link.abort();
     this.#readyState = CLOSED;
     if (error) this.#emit("error", { error });
-    if (this.#readyState === CLOSED) this.#emit("close", { error });
+    if (link === this.#link) this.#emit("close", { error });
   }
 
   #open(link) {
     link.opened = Date.now();
     this.#readyState = OPEN;
     this.#home = this.#at;
-    this.#sudden &&= this.#at > 0;
+    if (!this.#at) this.#due = 0;
     const [transport, previous] = [this.transport, this.#told];
     if (previous) this.stats.reconnects += 1;
     this.#told = transport;
@@ -211,14 +216,14 @@ export class Downlink extends EventTarget {
     if (!link.signal.aborted) this.#emit("open");
   }
 
-  /** Tries better transports now and then, and changes to the first that opens. */
+  /** Changes to the first better transport that opens. */
   async #climb({ signal }) {
     const { upgradeAfter, random } = this.#options;
-    while (this.#at > 0 && !signal.aborted) {
-      // What worked was perhaps tried just before the server was back.
-      const wait = this.#sudden ? 1000 : upgradeAfter * 2 ** Math.min(this.#climbs, 4);
-      this.#sudden = false;
-      await pause(wait * (1 + random()) / 2, signal);
+    while (this.#at > 0) {
+      this.#due ||= Date.now() + upgradeAfter * 2 ** Math.min(this.#climbs, 4) * (1 + random()) / 2;
+      await pause(this.#due - Date.now(), signal);
+      if (signal.aborted) return;
+      this.#due = 0;
       this.#climbs += 1;
       for (let at = 0; at < this.#at && !signal.aborted; at += 1) {
         const trial = part(signal);
@@ -253,7 +258,7 @@ export class Downlink extends EventTarget {
   #target(parameters) {
     const target = new URL(this.url);
     for (const name in parameters) {
-      if (parameters[name]) target.searchParams.set(name, parameters[name]);
+      if (parameters[name] || name === "wait") target.searchParams.set(name, parameters[name]);
     }
     return target;
   }
@@ -293,7 +298,7 @@ export class Downlink extends EventTarget {
 
   async #poll(link, receive, long) {
     const { signal } = link;
-    // The first is not held: it says at once that the server is there.
+    // The first is not held: it shows that the server is there.
     for (let wait = 0; !signal.aborted; wait = long ? this.#wait : 0) {
       const began = Date.now();
       const cursor = this.#cursor;
@@ -310,7 +315,7 @@ export class Downlink extends EventTarget {
       hear({ event: "downlink.open" });
       if (answer.gap) {
         const earliest = answer.messages[0]?.id ?? answer.cursor;
-        hear({ event: "downlink.gap", data: JSON.stringify({ requested: cursor, earliest }) });
+        hear({ id: "earliest", event: "downlink.gap", data: JSON.stringify({ requested: cursor, earliest }) });
       }
       for (const { id, event, data, encoding } of answer.messages) {
         hear({ id, event, data: encoding ? fromBase64(data) : data });
@@ -327,7 +332,7 @@ export class Downlink extends EventTarget {
   /** By fetch(): EventSource hides heartbeats and statuses, and keeps its first URL's cursor. */
   async #stream(link, receive) {
     const { signal } = link;
-    const answer = await this.#request({ cursor: this.#cursor }, { signal }, { Accept: "text/event-stream" });
+    const answer = await this.#request({ cursor: this.#cursor, wait: 0 }, { signal }, { Accept: "text/event-stream" });
     if (answer.status === 204) throw failure("the server has no more to send", { final: true });
     const type = answer.headers.get("Content-Type");
     if (!type?.startsWith("text/event-stream")) throw failure(`this is no event stream but ${type}`, { fault: true });
@@ -409,7 +414,7 @@ export class Downlink extends EventTarget {
   }
 }
 
-/** A frame of downlink.v1: header lines, an empty line, the payload. */
+/** Header lines, an empty line, the payload. */
 function parseFrame(frame) {
   const text = typeof frame === "string" ? frame : new TextDecoder("latin1").decode(frame);
   const end = `\n${text}`.indexOf("\n\n");
@@ -425,7 +430,7 @@ function parseFrame(frame) {
 
 function failure(words, fields) { return Object.assign(new Error(words), fields); }
 
-/** Ends with a connection at the latest, and leaves nothing on one that lasts. */
+/** Leaves nothing on a connection that lasts. */
 function part(signal) {
   const part = new AbortController();
   if (signal.aborted) part.abort();
@@ -453,4 +458,4 @@ function visible(signal) {
   return ended(waiting);
 }
 
-function fromBase64(text) { return Uint8Array.from(atob(text), (character) => character.charCodeAt(0)).buffer; }
+function fromBase64(text) { return Uint8Array.from(atob(text), (byte) => byte.charCodeAt()).buffer; }
