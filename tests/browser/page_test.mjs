@@ -243,6 +243,17 @@ test("a dropped connection resumes without loss", async () => {
   await shot("resumed");
 });
 
+test("an outage that ends by itself leaves the focus in its card, and is told of for each card", async () => {
+  await openPage();
+  for (const transport of transports) await waitForMore(transport, 1);
+  for (const transport of transports) await card(transport).locator('[data-action="drop"]').click();
+  await card("sse").locator('[data-action="reconnect"]').focus();
+  await allOpen();
+  assert.ok(await card("sse").locator('[data-action="drop"]').evaluate((button) => button === document.activeElement));
+  const said = page.locator("[data-announcer]");
+  await page.waitForFunction((element) => element.textContent.match(/open again/g)?.length === 4, await said.elementHandle());
+});
+
 test("Reconnect does not wait", async () => {
   await keepStates();
   await openPage();
@@ -444,7 +455,7 @@ test("what cannot be copied is selected, and the button says so", async () => {
     return button.textContent;
   });
   assert.equal(said, "Selected, not copied");
-  assert.equal(await page.locator("[data-announcer]").textContent(), "Selected, not copied.");
+  assert.match(await page.locator("[data-announcer]").textContent(), /Selected, not copied\. $/);
   assert.match(await page.evaluate(() => String(getSelection())), /^import .*new Downlink/s);
 });
 
