@@ -169,6 +169,20 @@ TEST_CASE("errors of the authorizer and the limits carry the header too", "[scen
   check_allowed(served.get("/c", std::string(mine) + "Authorization: x\r\n"));
 }
 
+TEST_CASE("a page may read when to come back, where an answer says so", "[scenario][WIRE-8][Fetch-3.2.3]") {
+  auto options = allowing({"https://a.example"});
+  options.max_connections = 1;
+  Test test(std::move(options));
+  auto first = test.served.connect();
+  first.send(request_text("GET", "/c?wait=0", mine));
+  CHECK_FALSE(first.read_response().lists("Access-Control-Expose-Headers", "Retry-After"));
+  const auto answer = test.served.get("/c", std::string(mine) + "Accept: application/json\r\n");
+  CHECK(answer.status == 503);
+  CHECK(answer.header("Retry-After"));
+  check_allowed(answer);
+  CHECK(answer.lists("Access-Control-Expose-Headers", "Retry-After"));
+}
+
 TEST_CASE("an answer of the fallback carries the header", "[scenario][WIRE-8]") {
   ServedAll served(allowing({"https://a.example"}));
   served.server.fallback([](const HttpRequest&) { return HttpResponse{}; });

@@ -185,7 +185,8 @@ DOWNLINK_DECL void Connection::refuse(int status, std::string_view detail, bool 
   http.close_after = http.close_after || refusal.close;
   std::string headers;
   if (!http.close_after && http.head.minor_version() == 0) wire::append_header(headers, "Connection", "keep-alive");
-  append_cors_headers(headers, http.head, core_->options.cors, http.origin);
+  const bool says_when = refusal.headers.find("Retry-After:") != std::string::npos;
+  append_cors_headers(headers, http.head, core_->options.cors, http.origin, says_when ? "ETag, Retry-After" : "ETag");
   wire::append_problem(http.outgoing.before, refusal, shard().http_date(), headers, http.head.method() == "HEAD",
                        !http.close_after);
   send_response();
@@ -213,7 +214,10 @@ DOWNLINK_DECL void Connection::flush_response() {
     const IoResult written = write_outgoing();
     if (written.state == IoResult::State::would_block) {
       wait_for(core_->options.stream.write_timeout);
-      if (!outgoing.pieces.empty()) shard().pin(http_->hold);
+      if (!outgoing.pieces.empty()) {
+        shard().pin(http_->hold);
+        shard().look_at_pinned(ChannelAccess::state(*http_->channel));
+      }
       return await_writable();
     }
     if (written.state != IoResult::State::moved) return close(true);

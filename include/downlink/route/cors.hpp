@@ -149,16 +149,17 @@ inline OriginVerdict judge_origin(const RequestHead& head, const CorsOptions& op
 }
 
 /// Appends the header lines by which a browser lets a page read the answer, errors too (Fetch §3.2.3). `Vary: Origin`
-/// belongs to every answer, since with another origin it would have been another.
+/// belongs to every answer, since with another origin it would have been another. `exposed` are the fields that scripts
+/// may read besides those that they always may.
 inline void append_cors_headers(std::string& out, const RequestHead& head, const CorsOptions& options,
-                                OriginVerdict verdict) {
+                                OriginVerdict verdict, std::string_view exposed = "ETag") {
   wire::append_header(out, "Vary", "Origin");
   if (verdict != OriginVerdict::allowed && verdict != OriginVerdict::same_origin) return;
   const bool every = detail::allows_every_origin(options);
   wire::append_header(out, "Access-Control-Allow-Origin",
                       every ? std::string_view{"*"} : head.header("Origin").value_or(std::string_view{}));
   if (options.allow_credentials) wire::append_header(out, "Access-Control-Allow-Credentials", "true");
-  wire::append_header(out, "Access-Control-Expose-Headers", "ETag");
+  wire::append_header(out, "Access-Control-Expose-Headers", exposed);
 }
 
 /// Whether a browser asks what a page may send (Fetch §3.2.2).
