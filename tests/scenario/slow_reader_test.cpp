@@ -116,13 +116,33 @@ TEST_CASE("an answer that its poller does not take counts as pinned too", "[scen
   }
   auto poller = slow_connection(server.port());
   poller.send(request_text("GET", "/c?cursor=earliest"));
-  REQUIRE(server.connections(2));
+  REQUIRE(eventually([&] { return server.server.stats().served[TransportKind::short_polling] == 1; }));
   REQUIRE(eventually([&] {
     server.publish(numbered(1, 100'000));
     fast.next_event();
     return room == 1 ? server.server.connection_count() == 1 : pinned(server.channel) > 0;
   }));
   CHECK(server.server.connection_count() == (room == 1 ? 1 : 2));
+}
+
+TEST_CASE("answers of a channel that is only polled are held to max_pinned, and no more of them are reset than must be",
+          "[scenario][DESIGN-3.5]") {
+  constexpr std::size_t messages = 32;
+  constexpr std::size_t size = 30'000;
+  constexpr std::size_t room = messages * size * 5 / 2;  // two answers and a half
+  Served<ShortPolling> server({.stream = {.write_timeout = 20s}},
+                              {.history = {.max_messages = messages}, .max_encoded = 1, .max_pinned = room});
+  server.start();
+  std::vector<Connection> pollers;
+  for (std::size_t i = 0; i < 6; ++i) {
+    // None is asked for the same as another.
+    for (std::size_t n = 0; n < messages; ++n) server.publish(numbered(n, size));
+    pollers.push_back(slow_connection(server.port()));
+    pollers.back().send(request_text("GET", "/c?cursor=earliest"));
+    REQUIRE(eventually([&] { return server.server.stats().served[TransportKind::short_polling] == i + 1; }));
+    CHECK(eventually([&] { return pinned(server.channel) <= room; }));
+    CHECK(server.connections(i == 0 ? 1 : 2));
+  }
 }
 
 TEST_CASE("after a skip, requested is the last id sent, though later ones were passed over",

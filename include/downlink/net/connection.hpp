@@ -172,7 +172,10 @@ class Connection : public Carrier, public ShardMember {
     struct AnswerHold final : Hold {
       explicit AnswerHold(Connection& who) : connection(who) {}
       void let_go(const EncodedUse& use) override {
-        if (connection.http_->outgoing.holds(use)) connection.close(true);
+        auto& outgoing = connection.http_->outgoing;
+        if (!outgoing.holds(use)) return;
+        outgoing.clear();  // at once: whether others have to go too is asked next
+        connection.close(true);
       }
       Connection& connection;
     };
