@@ -75,6 +75,33 @@ TEST_CASE("an authorizer decides at once or later", "[scenario][WIRE-8]") {
   CHECK(executed == 1);
 }
 
+TEST_CASE("an authorizer may ask for what the path stands for, however it is encoded",
+          "[scenario][WIRE-8][RFC3986-6.2.2.2]") {
+  Served<ShortPolling> served;
+  served.server.route("/rooms/{name}", served.channel);
+  const bool later = GENERATE(false, true);
+  const auto by_room = [](const RouteParameters& parameters) {
+    return parameters.get("name") == "secret" ? deny() : allow();
+  };
+  if (later) {
+    served.server.authorize(
+        [by_room](const RequestHead&, const RouteParameters& parameters) -> net::awaitable<Decision> {
+          net::steady_timer timer(co_await net::this_coro::executor, 5ms);
+          co_await timer.async_wait(net::use_awaitable);
+          co_return by_room(parameters);
+        });
+  } else {
+    served.server.authorize(
+        [by_room](const RequestHead&, const RouteParameters& parameters) { return by_room(parameters); });
+  }
+  served.start();
+  CHECK(served.get("/rooms/secret").status == 403);
+  CHECK(served.get("/rooms/secre%74").status == 403);
+  CHECK(served.get("/rooms/%73ecret?cursor=earliest").status == 403);
+  CHECK(served.get("/rooms/lobby").status == 200);
+  CHECK(served.get("/c").status == 200);
+}
+
 TEST_CASE("each request of a connection is authorized by itself, in order", "[scenario][WIRE-8]") {
   ServedAll served;
   served.server.authorize(by_token_later);

@@ -11,7 +11,7 @@ namespace downlink::detail {
 template <class Never>
 void Connection::authorize() {
   if (core_->stopped.load()) return close(true);
-  core_->authorizer(shard(), http_->head,
+  core_->authorizer(shard(), http_->head, http_->found.parameters,
                     [self = ConnectionRef(this)](const std::exception_ptr& error, Decision decision) {
                       if (self->state_ != State::deciding) return;
                       if (error) {

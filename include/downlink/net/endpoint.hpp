@@ -51,11 +51,13 @@ class EndpointBase {
     core_->calls.make_peer = &detail::Connection::make_peer;
   }
 
-  /// Decides who may do what: `authorizer(const RequestHead&)` returns a `Decision` (see `allow`, `deny`,
-  /// `unauthorized`) or an awaitable of one. Called for every request that a route serves, before its body is read.
+  /// Decides who may do what: `authorizer(const RequestHead&)` or `authorizer(const RequestHead&, const
+  /// RouteParameters&)` returns a `Decision` (see `allow`, `deny`, `unauthorized`) or an awaitable of one. Called for
+  /// every request that a route serves, before its body is read. A head's path is as it came, and `/rooms/%61` is
+  /// served as `/rooms/a` is: what may be done with one room is decided by the parameters, which are decoded.
   template <class Authorizer>
   void authorize(Authorizer authorizer) {
-    core_->authorizer = detail::AsyncHandler<Decision, const RequestHead&>(std::move(authorizer));
+    core_->authorizer = detail::make_authorizer(std::move(authorizer));
     core_->calls.authorize = &detail::Connection::authorize<>;
   }
 

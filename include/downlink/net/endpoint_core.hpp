@@ -140,7 +140,7 @@ struct EndpointCore {
   /// Makes the connections of a listener in place of plain ones, by what `tls` holds. See `enable_tls`.
   Connection* (*connect)(const std::shared_ptr<EndpointCore>& core, Shard& shard, SocketStream socket) = nullptr;
   std::shared_ptr<void> tls;
-  AsyncHandler<Decision, const RequestHead&> authorizer;
+  RequestAuthorizer authorizer;
   AsyncHandler<HttpResponse, HttpRequest> fallback;
   std::function<void(Peer)> on_subscribe;
   std::function<void(Peer, EndReason)> on_unsubscribe;

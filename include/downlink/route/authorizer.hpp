@@ -13,6 +13,7 @@
 
 #include <downlink/asio.hpp>
 #include <downlink/misuse.hpp>
+#include <downlink/route/pattern.hpp>
 #include <downlink/session/shard_executor.hpp>
 #include <downlink/wire/request_head.hpp>
 
@@ -162,6 +163,21 @@ class AsyncHandler {
   std::function<Result(Arguments...)> plain_;
   Awaiting awaiting_;
 };
+
+/// An authorizer as the library calls it.
+using RequestAuthorizer = AsyncHandler<Decision, const RequestHead&, const RouteParameters&>;
+
+/// Of a function that takes the head alone or the route's parameters too.
+template <class Function>
+RequestAuthorizer make_authorizer(Function function) {
+  if constexpr (std::is_invocable_v<Function&, const RequestHead&, const RouteParameters&>) {
+    return RequestAuthorizer(std::move(function));
+  } else {
+    return RequestAuthorizer([function = std::move(function)](const RequestHead& head, const RouteParameters&) mutable {
+      return function(head);
+    });
+  }
+}
 
 }  // namespace detail
 }  // namespace downlink
