@@ -1,3 +1,4 @@
+#include <atomic>
 #include <chrono>
 #include <string>
 
@@ -5,6 +6,7 @@
 #include "support/catch.hpp"
 #include "support/poll_answer.hpp"
 #include "support/served.hpp"
+#include "support/slow_connection.hpp"
 
 using namespace downlink;
 using namespace downlink::testing;
@@ -142,6 +144,44 @@ TEST_CASE("a request that is followed by a half-close is answered", "[scenario][
   connection.half_close();
   CHECK(connection.read_response().status == 200);
   CHECK(connection.wait_for_end(5s) == Connection::End::closed);
+}
+
+TEST_CASE("requests that came whole before a half-close are all answered", "[scenario][WIRE-3][RFC9112-9.3.2]") {
+  std::atomic<int> taken{0};
+  ServedAll served({}, {.max_encoded = 64 << 20});
+  served.server.on_message("/c", [&](const Peer&, const Inbound&) { ++taken; });
+  served.start();
+  served.publish(std::string(8 << 20, 'x'));
+  auto connection = slow_connection(served.port(), 4096);
+  // The end comes while the second answer waits for its client.
+  const auto before = request_text("GET", "/nowhere") + request_text("GET", "/c?cursor=earliest");
+  const auto send = [&](const std::string& last) {
+    connection.send(before + last);
+    connection.half_close();
+    CHECK(connection.read_response().status == 404);
+    CHECK(connection.read_response().body.size() > 8 << 20);
+  };
+  SECTION("a POST") {
+    send(request_text("POST", "/c", {}, "a"));
+    CHECK(connection.read_response().status == 202);
+    CHECK(connection.read_to_end().empty());
+    CHECK(taken == 1);
+  }
+  SECTION("one that begins a stream, which it then ends") {
+    send(request_text("GET", "/c", event_stream));
+    CHECK(connection.read_response().status == 200);
+    CHECK(connection.wait_for_end(5s) == Connection::End::closed);
+  }
+  SECTION("but for one whose head is not whole") {
+    send("POST /c HTTP/1.1\r\nHost: h\r\n");
+    CHECK(connection.read_to_end().empty());
+  }
+  SECTION("but for one whose body is not whole") {
+    send("POST /c HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\na");
+    CHECK(connection.read_to_end().empty());
+    CHECK(taken == 0);
+  }
+  CHECK(served.connections(0));
 }
 
 TEST_CASE("an answer that its client takes slowly arrives whole", "[scenario][WIRE-3]") {

@@ -170,6 +170,26 @@ TEST_CASE("a body that is cut off without close_notify is not taken for a whole 
   CHECK(taken == 0);
 }
 
+TEST_CASE("requests that came whole before a close_notify are answered, and then the connection is closed",
+          "[tls][scenario][WIRE-3][RFC8446-6.1]") {
+  ServedTlsAll server({}, {.max_encoded = 64 << 20});
+  std::atomic<int> taken{0};
+  server.server.on_message("/c", [&](Peer, Inbound) { ++taken; });
+  server.start();
+  server.publish(std::string(16 << 20, 'x'));
+  TlsClient client(server.port());
+  // The end comes while the second answer waits for its client; nothing else comes to wake the connection after it.
+  client.handshake().send(request_text("GET", "/nowhere") + request_text("GET", "/c?cursor=earliest") +
+                          request_text("POST", "/c", {}, "a"));
+  ::SSL_shutdown(client.ssl());
+  client.flush();
+  const auto answers = client.read_to_end();
+  CHECK(answers.starts_with("HTTP/1.1 404 "));
+  CHECK(answers.find("HTTP/1.1 202 ") != std::string::npos);
+  CHECK(taken == 1);
+  CHECK(server.connections(0));
+}
+
 TEST_CASE("a peer whose records are tampered with is cut off", "[tls][scenario][RFC8446-5.2]") {
   ServedTlsAll server;
   server.start();

@@ -401,7 +401,7 @@ class Connection : public Carrier, public ShardMember {
   bool awaits_proxy_header_ = false;
   Admission::Verdict admission_ = Admission::Verdict::admitted;
   bool watching_ = false;
-  bool input_over_ = false;  // and what waits is still being sent
+  bool input_over_ = false;  // and what came before it is still being answered, or what waits sent
   bool opening_ = false;     // a stream: whom it calls may run the loop, and what then comes waits behind what had come
   std::size_t stray_ = 0;
   std::unique_ptr<Timeout> timeout_;

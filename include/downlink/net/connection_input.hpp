@@ -7,6 +7,8 @@
 namespace downlink::detail {
 
 DOWNLINK_DECL void Connection::await_readable() {
+  // Whole requests that came before the end have been answered, and no further one can become whole.
+  if (input_over_ && !pumping_ && (state_ == State::head || state_ == State::body)) return close(false);
   if (state_ == State::held && !watching_ && !wants_input()) {
     watching_ = true;
     return await(Broken{ConnectionRef(this)});
@@ -108,7 +110,11 @@ DOWNLINK_DECL void Connection::input_ended() {
     case State::deciding:
     case State::handling:
     case State::responding:
-      http_->close_after = true;
+      if (http_->unread.empty()) {
+        http_->close_after = true;
+      } else {
+        input_over_ = true;  // what came before it may hold further requests, which are answered first
+      }
       return;
     default:
       return close(false);

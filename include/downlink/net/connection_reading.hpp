@@ -227,6 +227,7 @@ DOWNLINK_DECL void Connection::start_stream(std::string head, std::unique_ptr<St
   std::string unread = std::move(request.unread);
   const auto http = reading_ ? nullptr : std::move(http_);
   if (!unread.empty() && state_ == State::streaming) received(unread);
+  if (std::exchange(input_over_, false) && state_ == State::streaming) input_ended();
 }
 
 DOWNLINK_DECL void Connection::stream_opened() {
