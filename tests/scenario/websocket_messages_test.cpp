@@ -110,6 +110,45 @@ TEST_CASE("a handler that fails ends its one session with 1011", "[scenario][WIR
   CHECK(other.next_frame().payload == "still there");
 }
 
+TEST_CASE("a reply that is no message of the wire's is the handler's failure, and nothing of it is sent",
+          "[scenario][WIRE-4][WIRE-6]") {
+  const bool later = GENERATE(false, true);
+  Message reply;
+  SECTION("an event of several lines") { reply = {.data = "x", .event = "a\nid: 1-1\n\nforged"}; }
+  SECTION("an event of the library's own") { reply = {.data = "{}", .event = "downlink.gap"}; }
+  SECTION("an event that says base64") { reply = {.data = "x", .event = "a;base64"}; }
+  SECTION("text that is not UTF-8") { reply = {.data = "\xFF"}; }
+  WebSocketServer s;
+  if (later) {
+    s.server.on_message("/c", [&](Peer, Inbound) -> net::awaitable<Reply> {
+      co_await net::post(co_await net::this_coro::executor, net::use_awaitable);
+      co_return reply;
+    });
+  } else {
+    s.server.on_message("/c", [&](Peer, Inbound) { return Reply(reply); });
+  }
+  WebSocketClient client(s.start(), "/c", WebSocketClient::v1);
+  client.open();
+  client.send_text("x");
+  const auto frame = client.next_frame();
+  CHECK(frame.opcode == ws_close);
+  CHECK(frame.close_code() == 1011);
+  CHECK(s.server.stats().handler_failures == 1);
+  CHECK(eventually([&] { return s.server.stats().ended[EndReason::internal_error] == 1; }));
+}
+
+TEST_CASE("a reply of the default event carries no name, and a binary one may be any bytes",
+          "[scenario][WIRE-4][WIRE-6]") {
+  WebSocketServer s;
+  s.server.on_message("/c", [](Peer, Inbound in) {
+    return Reply(Message{.data = in.data + "\xFF", .event = "message", .binary = true});
+  });
+  WebSocketClient client(s.start(), "/c", WebSocketClient::v1);
+  client.open();
+  client.send_text("x");
+  CHECK(client.next_frame().payload == "\nx\xFF");
+}
+
 TEST_CASE("a refused message, and one where no handler takes any, is closed with 1008", "[scenario][WIRE-6]") {
   WebSocketServer s;
   const bool handled = GENERATE(true, false);

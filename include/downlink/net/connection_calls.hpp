@@ -168,8 +168,15 @@ DOWNLINK_DECL void Connection::message_taken(const std::exception_ptr& error, co
     session_->end({EndReason::internal_error, "a handler failed"});
   } else if (reply.refusal_status != 0) {
     session_->end({EndReason::refused, reply.detail});
-  } else if (reply.message) {
-    session_->reply({{}, reply.message->event, reply.message->data, reply.message->binary});
+  } else if (const auto& message = reply.message) {
+    if (const auto bad = check_message(*message)) {
+      counters().handler_failures.add();
+      log(LogLevel::error, LogEvent::handler_failed, "the reply can't be sent: " + bad.message());
+      session_->end({EndReason::internal_error, "a handler failed"});
+    } else {
+      const std::string_view event = message->event == "message" ? std::string_view{} : message->event;
+      session_->reply({{}, event, message->data, message->binary});
+    }
   }
   session_->unpause();
   await_readable();

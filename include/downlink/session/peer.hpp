@@ -137,7 +137,8 @@ struct Inbound {
 struct Reply {
   /// Nothing: a POST is answered with 202.
   Reply() = default;
-  /// A reply: a WebSocket frame, or the body of the POST's 202.
+  /// A reply: a WebSocket frame, or the body of the POST's 202. What `Peer::send` refuses as a message is the handler's
+  /// failure over a WebSocket (1011).
   Reply(Message reply) : message(std::move(reply)) {}
 
   /// Refuses what was sent: a POST gets this status with a problem's detail, a WebSocket is closed with 1008.
