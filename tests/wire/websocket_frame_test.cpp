@@ -83,6 +83,14 @@ TEST_CASE("a close reason is cut to 123 bytes between characters", "[wire][RFC64
   CHECK(close_frame(1000, std::string(120, 'x') + "\xF0\x9F\x98\x80") == "\x88\x7A\x03\xE8" + std::string(120, 'x'));
 }
 
+TEST_CASE("a close reason that is not UTF-8 is left out", "[wire][RFC6455-5.5.1][RFC6455-7.1.6]") {
+  const auto* reason = GENERATE("\xFF", "caf\xE9", "\xC3", "\xED\xA0\x80", "\xC0\xAF");
+  CHECK(close_frame(1008, reason) == "\x88\x02\x03\xF0");
+  CHECK(close_frame(1008, std::string(200, 'x') + reason) == "\x88\x7D\x03\xF0" + std::string(123, 'x'));
+  CHECK(close_frame(1008, reason + std::string(200, 'x')) == "\x88\x02\x03\xF0");
+  CHECK(close_frame(1008, std::string(200, '\x80')) == "\x88\x02\x03\xF0");
+}
+
 TEST_CASE("a peer may send the close codes that are defined, registered or private", "[wire][RFC6455-7.4]") {
   for (std::uint32_t code = 0; code <= 0xFFFF; ++code) {
     const bool allowed =

@@ -8,6 +8,8 @@
 #include <string>
 #include <string_view>
 
+#include "downlink/wire/utf8.hpp"
+
 namespace downlink::wire {
 
 /// What a frame is (RFC 6455 §5.2).
@@ -52,8 +54,9 @@ inline void append_frame(std::string& out, Opcode opcode, std::string_view paylo
   out += payload;
 }
 
-/// Appends a close frame (RFC 6455 §5.5.1). The reason, UTF-8, is cut to the 123 bytes there is room for, between
-/// characters. 1005, which means that no code was given, makes a frame without one, as when answering such a frame.
+/// Appends a close frame (RFC 6455 §5.5.1). The reason is cut to the 123 bytes there is room for, between characters,
+/// and left out where it is not UTF-8. 1005, which means that no code was given, makes a frame without one, as when
+/// answering such a frame.
 inline void append_close_frame(std::string& out, std::uint16_t code, std::string_view reason) {
   if (code == 1005) return append_frame(out, Opcode::close, {});
   constexpr std::size_t room = 123;
@@ -62,6 +65,7 @@ inline void append_close_frame(std::string& out, std::uint16_t code, std::string
     while (cut > 0 && (static_cast<unsigned char>(reason[cut]) & 0xC0) == 0x80) --cut;
     reason = reason.substr(0, cut);
   }
+  if (!is_utf8(reason)) reason = {};
   append_frame_header(out, Opcode::close, reason.size() + 2);
   out += static_cast<char>(code >> 8);
   out += static_cast<char>(code & 0xFF);
