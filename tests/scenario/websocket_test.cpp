@@ -220,6 +220,19 @@ TEST_CASE("what breaks the protocol is closed with the code that says so", "[sce
   CHECK(fine.next_message().payload.size() == 1000);
 }
 
+TEST_CASE("a close is read by a client that sends on for longer than heartbeats", "[scenario][WIRE-5][WIRE-8]") {
+  EchoServer s({.stream = {.heartbeat = 50ms}, .max_message = 1000, .linger_timeout = 60s});
+  // The frame's head alone shows that it is too big.
+  WebSocketClient client(s.start(), "/c", {}, client_frame(ws_binary, std::string(70000, 'x')).substr(0, 14));
+  for (int i = 0; i < 20; ++i) {
+    client.connection().send("xxxxx");
+    pollfd reset{client.connection().native_handle(), 0, 0};
+    REQUIRE(::poll(&reset, 1, 20) == 0);
+  }
+  CHECK(client.closes().close_code() == 1009);
+  CHECK(eventually([&] { return s.server.connection_count() == 0; }));
+}
+
 TEST_CASE("text that can no longer become UTF-8 is failed with the frame that shows it", "[scenario][WIRE-5]") {
   EchoServer s;
   WebSocketClient client(s.start(), "/c");

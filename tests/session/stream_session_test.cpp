@@ -105,6 +105,27 @@ TEST_CASE("who stalls in a backlog that it asked for holds no more than max_pinn
   CHECK(broken < readers.size());
 }
 
+TEST_CASE("a session that has sent its last byte has no deadline any more", "[session][WIRE-8]") {
+  const bool stalls = GENERATE(false, true);
+  net::io_context io{1};
+  const auto shard = std::make_shared<Shard>(io, true);
+  Channel channel;
+  bool taking = true;
+  TestCarrier reader(*shard, [&](std::size_t size) { return taking ? size : 0; });
+  const Deadline& deadline = reader.session;
+  shard->post([&] {
+    reader.start(channel, {});
+    CHECK(deadline.linked());
+    taking = !stalls;
+    reader.session.end({EndReason::too_big, "over"});
+    CHECK(deadline.linked() == stalls);
+    taking = true;
+    if (stalls) reader.session.writable();
+    CHECK_FALSE(deadline.linked());
+  });
+  io.poll();
+}
+
 TEST_CASE("who is told of a gap while more is published than it can follow leaves the loop its turns",
           "[session][DESIGN-3.7][WIRE-7]") {
   net::io_context io{1};

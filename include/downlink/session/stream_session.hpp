@@ -321,6 +321,7 @@ class StreamSession : public Subscriber {
     control_.reset();
     if (!ending_) return true;
     done_ = true;
+    unlink();  // how long the connection lingers is not for the heartbeat to say
     carrier_.session_done(reason_);
     return false;
   }
