@@ -105,6 +105,19 @@ TEST_CASE("a HEAD that is refused has no body", "[scenario][WIRE-8][RFC9110-9.3.
   CHECK(connection.read_response().status == 200);
 }
 
+TEST_CASE("a HEAD that is refused for its request line has no body either", "[scenario][WIRE-8][RFC9110-9.3.2]") {
+  Counting test;
+  const auto refused = [&](const std::string& line, int status) {
+    auto connection = test.served.connect();
+    connection.send(line + "\r\nHost: h\r\n\r\n");
+    CHECK(connection.read_response(true).status == status);
+    CHECK(connection.read_to_end().empty());
+  };
+  refused("HEAD /" + std::string(9000, 'a') + " HTTP/1.1", 414);
+  refused("HEAD /c HTTP/2.0", 505);
+  refused("HEAD /c#x HTTP/1.1", 400);
+}
+
 TEST_CASE("what is malformed is 400, then close", "[scenario][WIRE-8]") {
   const std::string host = "Host: h\r\n";
   const std::string post = "POST /c HTTP/1.1\r\nHost: h\r\n";

@@ -235,7 +235,14 @@ TEST_CASE("of a refused head the method and the fields before the fault are ther
   CHECK(refused(begin + "Transfer-Encoding: gzip\r\n\r\n") == fields + "|Transfer-Encoding=gzip");
   CHECK(refused(begin + "Host: again\r\n\r\n") == fields + "|Host=again");
   CHECK(refused(begin + "Unfinis") == fields);
-  CHECK(refused("GET / HTTP/2.0\r\n").empty());
+  CHECK(refused("HEAD / HTTP/2.0\r\n") == "HEAD");
+  CHECK(refused("HEAD /#a HTTP/1.1\r\n") == "HEAD");
+  CHECK(refused("HEAD / HTTP/1.1 \r\n") == "HEAD");
+  CHECK(refused("HEAD\r\n") == "HEAD");
+  CHECK(refused("\r\nHEAD /" + std::string(8192, 'a') + " HTTP/1.1\r\n") == "HEAD");
+  CHECK(refused("HEAD /" + std::string(9000, 'a')) == "HEAD");
+  CHECK(refused("HE@D / HTTP/1.1\r\n").empty());
+  CHECK(refused(std::string(65, 'A') + " / HTTP/1.1\r\n").empty());
   CHECK(refused("GET / HT").empty());
   CHECK(refused("").empty());
 }

@@ -199,6 +199,7 @@ class RequestParser {
     const auto method = line.substr(0, line.find(' '));
     if (!detail::is_token(method)) return refuse(400, "The method is not a token.");
     if (method.size() > max_method) return refuse(501, "The method is not known.");
+    head_.method_ = {0, static_cast<std::uint32_t>(method.size())};  // what is refused from here on is answered by it
     const auto rest = line.substr(std::min(method.size() + 1, line.size()));
     const auto target = rest.substr(0, rest.find(' '));
     if (target.size() > limits_.max_target) return refuse(414, "The request target is too long.");
@@ -214,7 +215,6 @@ class RequestParser {
     if (version[5] != '1') return refuse(505, "Only HTTP/1.0 and HTTP/1.1 are served.");
     if (!valid_target(method, target)) return refuse(400, "The request target is malformed.");
 
-    head_.method_ = {0, static_cast<std::uint32_t>(method.size())};
     head_.target_ = {static_cast<std::uint32_t>(method.size() + 1), static_cast<std::uint32_t>(target.size())};
     head_.minor_version_ = version[7] - '0';
   }
