@@ -76,6 +76,26 @@ TEST_CASE("empty lines before a later request do not put off its deadline, or th
   CHECK(test.served.connections(0));
 }
 
+TEST_CASE("an empty line behind a body begins no request: the connection may be idle as before",
+          "[scenario][WIRE-8][RFC9112-2.2]") {
+  Deadlines test;
+  auto connection = test.served.connect();
+  SECTION("that comes with it") {
+    connection.send(request_text("POST", "/c", {}, "a") + "\r\n");
+    CHECK(connection.read_response().status == 202);
+  }
+  SECTION("that comes after the answer") {
+    connection.send(request_text("POST", "/c", {}, "a"));
+    CHECK(connection.read_response().status == 202);
+    connection.send("\r\n");
+  }
+  CHECK(connection.wait_for_end(3 * timeout) == Connection::End::open);
+  connection.send(request_text("POST", "/c", {}, "b"));
+  CHECK(connection.read_response().status == 202);
+  connection.send("\r\nPOST");
+  CHECK(connection.read_response().status == 408);
+}
+
 TEST_CASE("a body that comes byte by byte does not put its deadline off", "[scenario][WIRE-8]") {
   Deadlines test;
   auto connection = test.served.connect();

@@ -94,8 +94,6 @@ DOWNLINK_DECL void Connection::received(std::span<char> bytes) {
     case State::closed:
       return;
     default:
-      // The first request's clock started with the accept, a later one's starts with its first byte.
-      if (state_ == State::head && std::exchange(kept_alive_, false)) wait_for(core_->options.head_timeout);
       http_->unread.append(bytes.data(), bytes.size());
       pump();
   }

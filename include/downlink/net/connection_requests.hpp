@@ -36,6 +36,12 @@ DOWNLINK_DECL void Connection::pump() {
       case wire::RequestParser::State::body:
         if (used > 0 && !http_->unread.empty()) break;
         pumping_ = false;
+        // The first request's clock started with the accept, a later one's starts with its first byte, before which
+        // there may be empty lines.
+        if (kept_alive_ && state_ == State::head && parser.started()) {
+          kept_alive_ = false;
+          wait_for(core_->options.head_timeout);
+        }
         return;
     }
   }
@@ -246,8 +252,8 @@ DOWNLINK_DECL void Connection::response_done() {
   http.found = {};
   http.channel.reset();
   state_ = State::head;
-  kept_alive_ = http.unread.empty();
-  wait_for(kept_alive_ ? core_->options.idle_timeout : core_->options.head_timeout);
+  kept_alive_ = true;
+  wait_for(core_->options.idle_timeout);
   pump();
   if (rests_while_draining()) return linger();
   await_readable();
