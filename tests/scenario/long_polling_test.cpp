@@ -172,7 +172,25 @@ TEST_CASE("a held poll is answered when its channel is closed", "[scenario][WIRE
   auto connection = hold(served, "/c?wait=60");
   served.channel.close();
   CHECK(PollAnswer(connection.read_response()).ids.empty());
-  CHECK(served.get("/c?wait=60").status == 200);
+}
+
+TEST_CASE("a poll of a channel that was closed before it came is held for its time, unless there is something to read",
+          "[scenario][WIRE-3]") {
+  Polled served;
+  served.start();
+  const auto ids = served.publish_many(2);
+  served.channel.close();
+  const auto begin = std::chrono::steady_clock::now();
+  for (int i = 0; i < 3; ++i) {
+    CHECK(served.get("/c?wait=0.1&cursor=" + ids[1]).body == "{\"cursor\":\"" + ids[1] + "\",\"messages\":[]}");
+  }
+  CHECK(std::chrono::steady_clock::now() - begin >= 300ms);
+  CHECK(PollAnswer(served.get("/c?wait=60&cursor=" + ids[0])).data == Texts{"2"});
+  CHECK(PollAnswer(served.get("/c?wait=60&cursor=other-1")).gap);
+  CHECK(served.get("/c?cursor=" + ids[1]).status == 200);
+  auto connection = hold(served, "/c?wait=60");
+  connection.close();
+  CHECK(served.subscribers(0));
 }
 
 TEST_CASE("a held poll whose log moves on past it gets what is retained", "[scenario][WIRE-3]") {

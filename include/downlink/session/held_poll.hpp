@@ -24,6 +24,7 @@ class HeldPoll final : public Subscriber {
     const auto begin = entry_.join(feed.form(&form_ops<PollElement>, poll_limits), start, otherwise);
     if (!begin) return false;
     gap_ = begin->gap;
+    came_late_ = feed.closed();
     if (gap_ || wait.count() <= 0) {
       answer();
     } else {
@@ -48,7 +49,8 @@ class HeldPoll final : public Subscriber {
     auto& sendable = entry_.feed->range(entry_.next);
     const Range& range = sendable.range;
     if (range.lost) return answer();
-    if (range.pieces.empty() && !entry_.feed->owner().closed()) {
+    // Nothing more comes on a closed channel; but who comes after that would, if answered early, ask again at once.
+    if (range.pieces.empty() && (came_late_ || !entry_.feed->owner().closed())) {
       entry_.next = range.next;
       return;
     }
@@ -70,6 +72,7 @@ class HeldPoll final : public Subscriber {
   Shard& shard_;
   Entry entry_;
   bool gap_ = false;
+  bool came_late_ = false;
   bool answered_ = false;
 };
 
