@@ -218,6 +218,18 @@ TEST_CASE("HEAD gives the stream's headers alone, and the connection goes on", "
   client.open();
 }
 
+TEST_CASE("HEAD with Connection: close is told that the connection is closed", "[scenario][WIRE-4][RFC9112-9.6]") {
+  SseServer s;
+  Connection connection(s.start());
+  connection.send("HEAD /c HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+  const auto head = connection.read_head();
+  CHECK(head.status == 200);
+  CHECK(head.header("Connection") == "close");
+  CHECK(head.count("Connection") == 1);
+  CHECK(head.header("Transfer-Encoding") == "chunked");
+  CHECK(connection.read_to_end().empty());
+}
+
 TEST_CASE("a client's half-close, close or reset ends its stream", "[scenario][WIRE-4]") {
   SseServer s;
   SseClient client(s.start(), "/c");

@@ -147,12 +147,9 @@ DOWNLINK_DECL void Connection::open_stream(const TransportOps& transport) {
   std::string headers;
   wire::append_header(headers, "Content-Type", transport.content_type);
   headers += transport.headers;
-  if (ops.chunked) {
-    headers += "Connection: keep-alive\r\nTransfer-Encoding: chunked\r\n";
-  } else {
-    headers += "Connection: close\r\n";
-  }
   const bool keeps = !http.close_after && ops.chunked;
+  headers += keeps ? "Connection: keep-alive\r\n" : "Connection: close\r\n";
+  if (ops.chunked) headers += "Transfer-Encoding: chunked\r\n";
   std::string head;
   wire::append_status_line(head, 200);
   wire::append_header(head, "Date", shard().http_date());
