@@ -61,6 +61,10 @@ TEST_CASE("literal segments are compared decoded", "[route][RFC3986-6.2.2.2]") {
   CHECK(match("/a%20b", "/a%20b") == PatternMatch::yes);
   CHECK(match("/channels", "/%63hannels") == PatternMatch::yes);
   CHECK(match("/a/b", "/a%2Fb") == PatternMatch::no);
+  CHECK(match("/%2541", "/%2541") == PatternMatch::yes);
+  CHECK(match("/%2541", "/%41") == PatternMatch::no);
+  CHECK(match("/%25", "/%25") == PatternMatch::yes);
+  CHECK(match("/%25", "/%") == PatternMatch::no);
 }
 
 TEST_CASE("malformed percent-encoding in a parameter is reported where the path is the pattern's otherwise",

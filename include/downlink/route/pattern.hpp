@@ -74,7 +74,9 @@ class Pattern {
     const bool matched = path.starts_with('/') && for_each_segment(path, [&](std::string_view segment) {
                            if (index == segments_.size()) return false;
                            const auto& expected = segments_[index++];
-                           if (!expected.parameter && segment == expected.text) return true;
+                           if (!expected.parameter && segment == expected.text && segment.find('%') == segment.npos) {
+                             return true;
+                           }
                            auto decoded = wire::percent_decode_path(segment);
                            if (!expected.parameter) return decoded == expected.text;
                            malformed = malformed || !decoded;
