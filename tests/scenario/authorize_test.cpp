@@ -102,6 +102,18 @@ TEST_CASE("an authorizer may ask for what the path stands for, however it is enc
   CHECK(served.get("/c").status == 200);
 }
 
+TEST_CASE("a 401 has a challenge, whoever made the decision", "[scenario][WIRE-8][RFC9110-15.5.2]") {
+  ServedAll served;
+  served.server.authorize([](const RequestHead& head) -> Decision {
+    if (head.query() == "own") return unauthorized("Basic realm=\"a\"");
+    return {.kind = Decision::Kind::unauthorized};
+  });
+  served.start();
+  CHECK(served.get().status == 401);
+  CHECK(served.get().header("WWW-Authenticate") == "Bearer");
+  CHECK(served.get("/c?own").header("WWW-Authenticate") == "Basic realm=\"a\"");
+}
+
 TEST_CASE("each request of a connection is authorized by itself, in order", "[scenario][WIRE-8]") {
   ServedAll served;
   served.server.authorize(by_token_later);

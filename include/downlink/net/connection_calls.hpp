@@ -32,6 +32,7 @@ DOWNLINK_DECL void Connection::decided(Decision decision) {
     case Decision::Kind::forbidden:
       return refuse(403, "this is not allowed");
     case Decision::Kind::unauthorized: {
+      if (decision.challenge.empty()) decision.challenge = unauthorized().challenge;  // there has to be one
       std::string headers;
       wire::append_header(headers, "WWW-Authenticate", decision.challenge);
       return refuse(401, "this needs authorization", false, std::move(headers));

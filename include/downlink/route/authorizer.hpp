@@ -40,7 +40,7 @@ struct Decision {
   /// After this time a stream is ended (WebSocket 4002) and a held poll answered; none means that neither is. Where
   /// nothing of it is left the request is refused with 401.
   std::optional<std::chrono::milliseconds> expires_after = {};
-  /// What `WWW-Authenticate` says (RFC 9110 §11.6.1).
+  /// What `WWW-Authenticate` says (RFC 9110 §11.6.1); `Bearer` where it is empty.
   std::string challenge = {};
 };
 
