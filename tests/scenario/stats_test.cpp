@@ -254,6 +254,18 @@ TEST_CASE("resumes and gaps are counted over every transport", "[scenario][stats
   CHECK(s.channel.stats().gaps == (lost ? 5 : 0));
 }
 
+TEST_CASE("who finds no room in a channel has not resumed", "[scenario][stats][WIRE-8]") {
+  Everything s({}, {.max_subscribers = 1});
+  s.start();
+  const auto id = s.publish("1");
+  SseClient seated(s.port(), "/c");
+  seated.open();
+  CHECK(s.get("/c?wait=60&cursor=" + id).status == 503);
+  CHECK(s.server.stats().resumes == 0);
+  CHECK(s.get("/c?cursor=" + id).status == 200);
+  CHECK(s.server.stats().resumes == 1);
+}
+
 TEST_CASE("whoever lags too far is counted as dropped or skipped, with the lag", "[scenario][stats][WIRE-7]") {
   const auto policy = GENERATE(LagPolicy::disconnect, LagPolicy::skip);
   constexpr std::size_t size = 16 << 10;

@@ -34,7 +34,6 @@ DOWNLINK_DECL void Connection::poll(const TransportOps& transport) {
   const auto& options = core_->options;
   const auto& state = ChannelAccess::state(*http.channel);
   std::chrono::milliseconds wait{0};
-  if (http.start.kind == StartRequest::Kind::cursor) counters().resumes.add();
   http.applied_wait.clear();
   if (transport.response_end == ResponseEnd::with_first_messages) {
     wait = http.wait.count() > 0 ? http.wait : requested_wait(http.head).value_or(options.default_wait);
@@ -59,6 +58,7 @@ DOWNLINK_DECL void Connection::poll(const TransportOps& transport) {
     subscriber_left();
     return refuse_over_limit("the channel has too many subscribers");
   }
+  if (http.start.kind == StartRequest::Kind::cursor) counters().resumes.add();
   StartPoint begin = state->start(http.start, start);
   Range range;
   state->read(&form_ops<PollElement>, begin.next, poll_limits, range);

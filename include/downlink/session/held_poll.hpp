@@ -23,6 +23,7 @@ class HeldPoll final : public Subscriber {
   bool start(Feed& feed, const StartRequest& start, DefaultStart otherwise, std::chrono::milliseconds wait) {
     const auto begin = entry_.join(feed.form(&form_ops<PollElement>, poll_limits), start, otherwise);
     if (!begin) return false;
+    if (start.kind == StartRequest::Kind::cursor) shard_.counters().resumes.add();
     gap_ = begin->gap;
     came_late_ = feed.closed();
     if (gap_ || wait.count() <= 0) {
