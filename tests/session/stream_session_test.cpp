@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <chrono>
 #include <cstddef>
 #include <functional>
 #include <memory>
@@ -10,9 +11,11 @@
 #include <downlink/session/stream_session.hpp>
 
 #include "support/catch.hpp"
+#include "support/manual_clock.hpp"
 
 using namespace downlink;
 using namespace downlink::detail;
+using namespace std::chrono_literals;
 
 namespace {
 
@@ -26,7 +29,10 @@ constexpr StreamOps plain_ops{&form_ops<Plain>,
                               false,
                               false,
                               [](std::string& out, const Opening&) { out += "open"; },
-                              [](std::string& out, const GapNotice&) { out += "gap"; },
+                              [](std::string& out, const GapNotice& notice) {
+                                out.append("gap after ").append(notice.requested);
+                                out.append(", on from ").append(notice.cursor).append(";");
+                              },
                               [](std::string& out) { out += "beat"; },
                               [](std::string&, const MessageView&) {},
                               [](std::string& out, const Ending&) { out += "end"; }};
@@ -47,6 +53,7 @@ struct TestCarrier final : Carrier {
   IoResult try_write(std::span<const net::const_buffer> buffers) override {
     const std::size_t taken = takes(net::buffer_size(buffers));
     if (taken == 0) return {IoResult::State::would_block, 0};
+    for (const auto& buffer : buffers) written.append(static_cast<const char*>(buffer.data()), buffer.size());
     return {IoResult::State::moved, taken};
   }
   void await_writable() override {}
@@ -62,6 +69,7 @@ struct TestCarrier final : Carrier {
 
   StreamOptions options;
   std::function<std::size_t(std::size_t)> takes;
+  std::string written;  // where all is taken
   bool broken = false;
   StreamSession session;
 };
@@ -158,4 +166,83 @@ TEST_CASE("who is told of a gap while more is published than it can follow leave
   io.restart();
   io.poll();
   CHECK(ChannelAccess::state(channel)->stats().skips > 0);
+}
+
+TEST_CASE("a skip goes forward only, and is told of once, where the messages that made it have expired since",
+          "[session][DESIGN-3.3][WIRE-7]") {
+  const std::size_t lasting = GENERATE(0U, 1U, 2U);
+  const bool seen = GENERATE(true, false);  // by another reader, before this one goes on
+  const auto clock = std::make_shared<testing::ManualClock>();
+  net::io_context io{1};
+  const auto shard = std::make_shared<Shard>(io, true);
+  Channel channel({.max_lag_messages = 4, .lag_policy = LagPolicy::skip, .clock = clock});
+  auto& state = *ChannelAccess::state(channel);
+  const Publisher publisher(channel);
+  bool takes = true;
+  TestCarrier reader(*shard, [&](std::size_t size) { return takes ? size : 0; });
+  const auto some_turns = [&] {
+    io.restart();
+    for (int turns = 0; turns < 100; ++turns) io.poll_one();
+  };
+  shard->post([&] { reader.start(channel, {}); });
+  some_turns();
+  const auto first = publisher.publish({.data = "first;"}).value().to_string();
+  some_turns();
+  CHECK(reader.written == "headopenfirst;");
+  reader.written.clear();
+
+  takes = false;
+  std::string passed_over;
+  for (std::size_t i = 0; i < lasting; ++i) {
+    if (i > 0) passed_over = state.id_of(state.head()).to_string();
+    publisher.publish({.data = "lasting;"});
+    some_turns();
+  }
+  for (int i = 0; i < 12; ++i) {
+    publisher.publish({.data = "short-lived;", .time_to_live = 1s});
+    some_turns();
+  }
+  clock->move(2s);
+  if (seen) state.start({}, DefaultStart::latest);
+  takes = true;
+  shard->post([&] { reader.session.writable(); });
+  some_turns();
+  publisher.publish({.data = "news;"});
+  some_turns();
+  // Only where there were two was a live one passed over.
+  std::string expected = lasting > 0 ? "lasting;news;" : "news;";
+  if (lasting == 2) expected.insert(0, "gap after " + first + ", on from " + passed_over + ";");
+  CHECK(reader.written == expected);
+  CHECK(state.stats().skips == (lasting == 2 ? 1 : 0));
+}
+
+TEST_CASE("a skip over messages that have expired, after bounds had removed live ones, is told of as a gap",
+          "[session][WIRE-1][WIRE-7]") {
+  const auto clock = std::make_shared<testing::ManualClock>();
+  net::io_context io{1};
+  const auto shard = std::make_shared<Shard>(io, true);
+  Channel channel(
+      {.history = {.max_messages = 2}, .max_lag_messages = 4, .lag_policy = LagPolicy::skip, .clock = clock});
+  const Publisher publisher(channel);
+  bool takes = true;
+  TestCarrier reader(*shard, [&](std::size_t size) { return takes ? size : 0; });
+  shard->post([&] { reader.start(channel, {}); });
+  io.poll();
+  const auto first = publisher.publish({.data = "first;"}).value().to_string();
+  io.restart();
+  io.poll();
+  reader.written.clear();
+  takes = false;
+  std::string last;
+  for (int i = 0; i < 12; ++i) {
+    last = publisher.publish({.data = "short-lived;", .time_to_live = 1s}).value().to_string();
+    io.restart();
+    io.poll();
+  }
+  clock->move(2s);
+  takes = true;
+  shard->post([&] { reader.session.writable(); });
+  io.restart();
+  io.poll();
+  CHECK(reader.written == "gap after " + first + ", on from " + last + ";");
 }

@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include <downlink/session/feed.hpp>
 #include <downlink/session/peer.hpp>
@@ -419,16 +420,33 @@ class StreamSession : public Subscriber {
     if (!ops_.tells_gaps) {
       return end(jumped ? Ending{EndReason::gap, "messages were lost"} : Ending{EndReason::too_slow, "too far behind"});
     }
-    if (!jumped) {
-      count(channel().counts.skips);
-      shard().counters().skips.add();
-    }
     const std::string last = channel().id_of(last_begun_).to_string();
-    entry_.next = jumped ? channel().resume_earliest() : channel().resume_newest();
+    bool passed_over = true;
+    if (jumped) {
+      entry_.next = channel().resume_earliest();
+    } else {
+      passed_over = skip();
+      // What stood before the live tail counts no more, or it would be behind as before.
+      entry_.joined = std::max(entry_.joined, entry_.feed->owner().floor() - 1);
+    }
     entry_.joined = std::max(entry_.joined, entry_.next);
-    tell_gap(last);
+    if (passed_over) tell_gap(last);
     // In a later visit: publishers that are faster than this go on being so.
     if (!blocked_ && flush() && entry_.feed) entry_.feed->again(entry_);
+  }
+
+  // To the newest message, which may be an old one where those that it was behind by have expired: never back. False
+  // where no live message is passed over.
+  bool skip() {
+    std::vector<RecordPtr> next;
+    Position head = 0;
+    const bool kept = channel().read_records(entry_.next, 1, 1, next, head);
+    const Position first = next.empty() ? head + 1 : next.front()->position;
+    entry_.next = std::max(entry_.next, channel().resume_newest());
+    if (kept && first >= entry_.next) return false;
+    count(channel().counts.skips);
+    shard().counters().skips.add();
+    return true;
   }
 
   bool skips() const {
