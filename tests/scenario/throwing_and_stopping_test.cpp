@@ -1,6 +1,10 @@
 #include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <mutex>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -22,6 +26,63 @@ void fail(bool standard) {
   if (standard) throw std::runtime_error("no");
   throw 1;
 }
+
+/// A transport of the application's that can't send everything.
+struct Fragile {
+  static constexpr std::string_view name = "fragile";
+  static constexpr std::string_view content_type = "text/plain";
+  static bool claims(const RequestHead&) { return true; }
+  static void encode(std::string& out, const MessageView& message) {
+    out.append(message.data).append("\n");
+    if (message.data == "poison") throw std::runtime_error("can't be encoded");
+  }
+  static void open(std::string& out, const Opening&) {
+    out += "open\n";
+    if (fails_at == 'o') throw std::runtime_error("can't be opened");
+  }
+  static void gap(std::string& out, const GapNotice&) {
+    out += "gap\n";
+    if (fails_at == 'g') throw std::runtime_error("no gaps");
+  }
+  static void heartbeat(std::string& out) {
+    out += "beat\n";
+    if (fails_at == 'h') throw std::runtime_error("no heartbeats");
+  }
+  static void end(std::string& out, const Ending&) {
+    out += "end\n";
+    if (fails_at == 'e') throw std::runtime_error("no end");
+  }
+  static inline std::atomic<char> fails_at = 0;
+};
+
+/// A server of it, with a second channel at `/other`, that keeps what its log is told.
+struct FragileServer {
+  explicit FragileServer(std::chrono::milliseconds heartbeat = 30s) : served({.stream = {.heartbeat = heartbeat}}) {
+    Fragile::fails_at = 0;
+    served.server.route("/other", other);
+    served.server.on_log([this](const LogEntry& entry) {
+      const std::lock_guard guard(mutex);
+      if (entry.event == LogEvent::handler_failed) told.push_back(entry.text);
+    });
+    served.start();
+  }
+  testing::Connection open(const std::string& target) {
+    auto client = served.connect();
+    client.send(request_text("GET", target));
+    client.read_until("open\n");
+    return client;
+  }
+  std::vector<std::string> log() {
+    const std::lock_guard guard(mutex);
+    return told;
+  }
+  std::uint64_t failed() { return served.server.stats().ended[EndReason::internal_error]; }
+
+  std::mutex mutex;
+  std::vector<std::string> told;
+  Channel other;
+  Served<Fragile> served;
+};
 
 /// Runs a loop on a thread of its own until it is told to finish, however often somebody stops it.
 class Stopped {
@@ -107,6 +168,54 @@ TEST_CASE("on_unsubscribe that throws hurts nobody", "[scenario][DESIGN-3.8]") {
   CHECK(served.subscribers(0));
   good.connection().close();
   CHECK(served.connections(0));
+}
+
+TEST_CASE("a message that its transport can't encode ends the streams that come to it, behind what precedes it",
+          "[scenario][DESIGN-3.8]") {
+  FragileServer server;
+  auto& served = server.served;
+  auto first = server.open("/c");
+  auto second = server.open("/c");
+  auto other = server.open("/other");
+  REQUIRE(served.subscribers(2));
+  served.loop.run_on([&] {
+    served.publish("before");
+    served.publish("poison");
+  });
+  for (auto* client : {&first, &second}) {
+    client->read_until("before\n");
+    CHECK(client->read_until("0\r\n\r\n").find("poison") == std::string::npos);
+  }
+  CHECK(served.subscribers(0));
+  CHECK(eventually([&] { return server.failed() == 2; }));
+  CHECK(server.log() == std::vector<std::string>(2, "can't be encoded"));
+
+  Publisher(server.other).publish({.data = "news"});
+  other.read_until("news\n");
+}
+
+TEST_CASE(
+    "a transport whose opening, gap notice, heartbeat or end throws ends that one stream, with nothing of it sent",
+    "[scenario][DESIGN-3.8]") {
+  const auto [what, bytes] =
+      GENERATE(table<char, std::string>({{'o', "open"}, {'g', "gap"}, {'h', "beat"}, {'e', "end"}}));
+  FragileServer server(200ms);
+  Fragile::fails_at = what;
+  auto client = server.served.connect();
+  client.send(request_text("GET", what == 'g' ? "/c?cursor=another-1" : "/c"));
+  if (what == 'e') {
+    REQUIRE(server.served.subscribers(1));
+    server.served.channel.close();
+  }
+  const std::string sent = client.read_to_end();
+  Fragile::fails_at = 0;
+  CHECK(sent.starts_with("HTTP/1.1 200"));
+  CHECK(sent.find(bytes) == std::string::npos);
+  CHECK(server.log().size() == 1);
+  CHECK(server.failed() == (what == 'e' ? 0 : 1));
+  auto other = server.open("/other");
+  Publisher(server.other).publish({.data = "news"});
+  other.read_until("news\n");
 }
 
 TEST_CASE("a fallback that throws, at once or before it gives its awaitable, is 500 and the connection goes on",

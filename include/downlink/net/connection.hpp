@@ -362,6 +362,7 @@ class Connection : public Carrier, public ShardMember {
   DOWNLINK_DECL void session_done(EndReason reason) override;
   DOWNLINK_DECL void session_broken(EndReason reason) override;
   DOWNLINK_DECL void session_ends(const Ending& ending) override;
+  void transport_failed(const std::exception_ptr& error) override { handler_failed(error); }
 
   // The application's handlers (connection_calls.hpp).
   template <class Never = void>

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <exception>
 #include <memory>
 #include <optional>
 #include <span>
@@ -11,6 +12,7 @@
 
 #include <downlink/asio.hpp>
 #include <downlink/channel/channel_state.hpp>
+#include <downlink/misuse.hpp>
 #include <downlink/session/list.hpp>
 #include <downlink/session/timer_wheel.hpp>
 
@@ -87,6 +89,8 @@ struct Sendable {
   std::span<const net::const_buffer> buffers;
   /// Whether sending it brings its receiver up to date, with nothing else to do.
   bool plain = false;
+  /// What encoding its first message came to, where that failed; the range is empty then.
+  std::exception_ptr failure = {};
   /// What polls that wait for it are answered, once one has been: mostly the same bytes for all. `date` is when.
   std::string answer = {};
   std::string date = {};
@@ -127,6 +131,7 @@ class FormFeed {
   // With every wake-up, so that nobody is sent less than what was published before it.
   void forget_range() { memo_from_ = nowhere; }
   inline void read(Position next);
+  [[gnu::cold]] inline void keep_what_was_read(Position next);
 
   static constexpr Position nowhere = ~Position{0};
 
@@ -236,13 +241,28 @@ class Feed final : public ListNode, public Waker {
 };
 
 inline void FormFeed::read(Position next) {
-  owner_.channel()->read(form_, next, limits_, memo_.range);
+  Range& range = memo_.range;
+  const auto try_to = [&] { memo_.failure = thrown_by([&] { owner_.channel()->read(form_, next, limits_, range); }); };
+  try_to();
+  if (memo_.failure && range.pieces.empty()) try_to();  // finds what was encoded before it failed
   memo_.answer.clear();
   std::size_t count = 0;
-  for (const Piece& piece : memo_.range.pieces) buffers_[count++] = net::const_buffer(piece.data(), piece.size());
+  for (const Piece& piece : range.pieces) buffers_[count++] = net::const_buffer(piece.data(), piece.size());
   memo_.buffers = std::span(buffers_).first(count);
-  memo_.plain = !memo_.range.lost && count > 0 && !memo_.range.more && !owner_.closed();
+  if (memo_.failure) keep_what_was_read(next);
+  memo_.plain = !range.lost && !memo_.buffers.empty() && !range.more && !owner_.closed();
   memo_from_ = next;
+}
+
+// What precedes the message that failed is sent first; the failure comes again behind it.
+inline void FormFeed::keep_what_was_read(Position next) {
+  if (!memo_.buffers.empty() && net::buffer_size(memo_.buffers) == memo_.range.bytes) {
+    memo_.failure = nullptr;
+    memo_.range.more = true;
+  } else {
+    memo_.range.clear(next);
+    memo_.buffers = {};
+  }
 }
 
 inline void FormFeed::look_at_lag(std::size_t visits) {

@@ -344,7 +344,20 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
   void take_turn() {
     run_tasks();
     if (stopped_) return;
-    in_turn_ = true;
+    struct InTurn {
+      explicit InTurn(Shard& owner) : shard(owner) { shard.in_turn_ = true; }
+      ~InTurn() {  // by an exception too
+        shard.in_turn_ = false;
+        if (shard.stopped_) {
+          shard.feeds_.clear();  // shut down from a callback: they were in use until here
+        } else if (!shard.active_.empty()) {
+          shard.schedule();
+        }
+      }
+      Shard& shard;
+    } const in_turn(*this);
+    if (expiring_) expire_some();
+    if (stopped_) return;
     update_now();
     take_ready();
     drop_idle_feeds();
@@ -364,9 +377,6 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
       if (update_now() >= end) break;
     }
     if (fan_out_) fan_out_->finish();
-    if (stopped_) feeds_.clear();  // shut down from a callback: they were in use until here
-    in_turn_ = false;
-    if (!active_.empty()) schedule();
   }
 
   // True when some of the feed's subscribers are left.
@@ -415,7 +425,7 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
 
   void arm(TimePoint due) {
     if (stopped_ || due >= armed_) return;
-    armed_ = due;
+    armed_ = TimePoint::max();  // should the wait not begin
     timer_->expires_at(due);
     timer_->async_wait([self = shared_from_this(), due](error_code error) {
       if (error) return;
@@ -427,17 +437,25 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
         self->run_alone(tick);
       });
     });
+    armed_ = due;
   }
 
   void tick(TimePoint due) {
     if (stopped_ || due != armed_) return;
     armed_ = TimePoint::max();
     wheel_.advance(update_now(), due_);
+    expiring_ = true;
     expire_some();
   }
 
   // Deadlines that fall due together are sliced like everything else.
   void expire_some() {
+    struct Expiring {
+      Shard& shard;
+      ~Expiring() {  // one may have thrown: the others are for the next turn
+        if (shard.expiring_ && !shard.stopped_) shard.schedule();
+      }
+    } const expiring{*this};
     const TimePoint end = update_now() + slice;
     for (bool over = false; !due_.empty() && !over; over = update_now() >= end) {
       Deadline& deadline = due_.front();
@@ -445,10 +463,9 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
       deadline.expired();
       if (stopped_) return;
     }
-    if (due_.empty()) return arm(wheel_.next_due());
-    post([self = shared_from_this()] {
-      if (!self->stopped_) self->expire_some();
-    });
+    if (!due_.empty()) return;
+    arm(wheel_.next_due());
+    expiring_ = false;
   }
 
   Executor executor_;
@@ -476,6 +493,7 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
 
   TimerWheel wheel_;
   List<Deadline> due_;
+  bool expiring_ = false;  // the next turn goes on with what is due
   std::optional<Timer> timer_;
   TimePoint armed_ = TimePoint::max();
 

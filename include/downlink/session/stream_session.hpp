@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <exception>
 #include <memory>
 #include <optional>
 #include <span>
@@ -9,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include <downlink/misuse.hpp>
 #include <downlink/session/feed.hpp>
 #include <downlink/session/peer.hpp>
 #include <downlink/session/shard.hpp>
@@ -59,6 +61,8 @@ class Carrier : public PeerState::Link {
   virtual void session_broken(EndReason reason) = 0;
   /// It is decided that the session ends, and why: the first of what is told of its end.
   virtual void session_ends(const Ending&) {}
+  /// The transport, which may be the application's, has thrown this: the session is about to end.
+  virtual void transport_failed(const std::exception_ptr&) {}
   /// The peer has sent a message. To take no further one for now, call `pause` of the session.
   virtual void message_came(std::string data, bool binary) = 0;
   /// The most bytes that a message of the peer's may have.
@@ -92,7 +96,8 @@ class StreamSession : public Subscriber {
     shard().set(*this, options().heartbeat);
     control() = std::move(head);
     const std::string cursor = channel().cursor_before(entry_.next).to_string();
-    ops_.open(control(), {.cursor = begin.gap ? std::string_view{} : cursor, .retry = options().retry});
+    const Opening opening{.cursor = begin.gap ? std::string_view{} : cursor, .retry = options().retry};
+    if (!add([&](std::string& out) { ops_.open(out, opening); })) return;
     last_begun_ = entry_.next - 1;
     if (begin.gap) tell_gap(start.cursor);
     resume();
@@ -125,7 +130,7 @@ class StreamSession : public Subscriber {
       end({EndReason::too_slow, "replies are not taken"});
       return false;
     }
-    ops_.reply(control(), message);
+    if (!add([&](std::string& out) { ops_.reply(out, message); })) return false;
     if (!blocked_) flush();
     return true;
   }
@@ -136,7 +141,8 @@ class StreamSession : public Subscriber {
   /// Ends the stream after the message that is being sent.
   void end(const Ending& ending) {
     if (ending_) return;
-    ops_.end(control(), ending);
+    const auto failure = try_add([&](std::string& out) { ops_.end(out, ending); });
+    if (failure) carrier_.transport_failed(failure);
     finish(ending);
   }
   bool ending() const { return ending_; }
@@ -229,8 +235,7 @@ class StreamSession : public Subscriber {
     if (idle < interval - interval / 8) return shard().set(*this, interval - idle);
     shard().set(*this, interval);
     if (ending_) return;
-    ops_.heartbeat(control());
-    flush();
+    if (add([&](std::string& out) { ops_.heartbeat(out); })) flush();
   }
 
  private:
@@ -262,6 +267,28 @@ class StreamSession : public Subscriber {
   void count_gap() {
     count(channel().counts.gaps);
     shard().counters().gaps.add();
+  }
+
+  // Adds what goes to this peer alone. Where the transport throws, nothing of it is added, and the stream ends.
+  template <class Function>
+  bool add(Function function) {
+    const auto failure = try_add(function);
+    if (!failure) return true;
+    failed(failure);
+    return false;
+  }
+  template <class Function>
+  std::exception_ptr try_add(Function function) {
+    const std::size_t size = control_ ? control_->bytes.size() : 0;
+    auto failure = thrown_by([&] { function(control()); });
+    if (failure && control_) control_->bytes.resize(size);
+    return failure;
+  }
+
+  [[gnu::cold]] void failed(const std::exception_ptr& failure) {
+    const auto kept = failure;  // whoever is told may do anything
+    carrier_.transport_failed(kept);
+    end({EndReason::internal_error, "a transport failed"});
   }
 
   // All of a delivery, mostly. False when the peer did not take everything, or is gone.
@@ -299,6 +326,7 @@ class StreamSession : public Subscriber {
   void advance_at_border(Entry& entry, const Sendable& sendable) {
     const Range& range = sendable.range;
     if (range.lost) return fall_behind();
+    if (sendable.failure) return failed(sendable.failure);
     if (sendable.buffers.empty()) {
       entry.next = range.next;
     } else if (!send(entry, sendable)) {
@@ -459,7 +487,7 @@ class StreamSession : public Subscriber {
     const std::string cursor = channel().cursor_before(entry_.next).to_string();
     const auto following = channel().first_live(entry_.next);
     const std::string earliest = following ? following->to_string() : cursor;
-    ops_.gap(control(), {requested, cursor, earliest});
+    if (!add([&](std::string& out) { ops_.gap(out, {requested, cursor, earliest}); })) return;
     last_begun_ = entry_.next - 1;
     count_gap();
   }

@@ -133,6 +133,7 @@ concept PollingTransport = requires {
 /// - `encode(out, message)`: the wire form of a message, the same for every subscriber;
 /// - `open(out, opening)`: the first bytes; `gap(out, notice)`; `heartbeat(out)`: bytes that a client ignores;
 /// - `end(out, ending)`: the last bytes.
+/// What these last five throw is logged, and ends that one stream (`internal_error`).
 /// The library does the rest: the head, chunks, cursors, resume, pace, limits.
 template <class T>
 concept HttpStreamTransport = WireForm<T> && requires(std::string& out, const RequestHead& head, const Opening& opening,
