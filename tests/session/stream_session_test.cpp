@@ -246,3 +246,22 @@ TEST_CASE("a skip over messages that have expired, after bounds had removed live
   io.poll();
   CHECK(reader.written == "gap after " + first + ", on from " + last + ";");
 }
+
+TEST_CASE("a peer whose queue is full is told to close once, however often it is sent to", "[session][DESIGN-3.5]") {
+  struct Counting final : PeerState::Link {
+    void send_to_peer(Message, std::shared_ptr<PeerState>) override {}
+    void close_peer(bool) override { ++closed; }
+    int closed = 0;
+  };
+  Counting link;
+  const auto state = std::make_shared<PeerState>(Identity{}, 100);
+  state->link = &link;
+  state->takes_replies = true;
+  const Peer peer(state);
+  for (int i = 0; i < 1000; ++i) {
+    const auto error = peer.send({.data = "0123456789"});
+    CHECK(error == (i < 10 ? error_code() : make_error_code(errc::peer_queue_full)));
+  }
+  peer.close();
+  CHECK(link.closed == 1);
+}

@@ -68,6 +68,7 @@ struct PeerState {
   std::mutex mutex;
   Link* link = nullptr;
   bool takes_replies = false;
+  bool closing = false;  // the link has been told to close
   std::atomic<std::size_t> waiting{0};
 };
 
@@ -101,7 +102,7 @@ class Peer {
     const std::size_t size = message.data.size();
     if (state_->waiting.fetch_add(size) + size > state_->max_queue) {
       state_->waiting.fetch_sub(size);
-      state_->link->close_peer(true);
+      tell_to_close(true);
       return errc::peer_queue_full;
     }
     state_->link->send_to_peer(std::move(message), state_);
@@ -111,13 +112,20 @@ class Peer {
   /// Closes the peer's connection (WebSocket 1008). It may come back: whom to keep out, the authorizer refuses.
   void close() const {
     const std::lock_guard guard(state_->mutex);
-    if (state_->link) state_->link->close_peer(false);
+    if (state_->link) tell_to_close(false);
   }
 
   /// Whether both are handles to the same peer.
   friend bool operator==(const Peer&, const Peer&) = default;
 
  private:
+  // Once: what is posted waits as long as the loop rests.
+  void tell_to_close(bool too_slow) const {
+    if (state_->closing) return;
+    state_->link->close_peer(too_slow);
+    state_->closing = true;
+  }
+
   std::shared_ptr<detail::PeerState> state_;
 };
 
