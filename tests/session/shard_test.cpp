@@ -3,6 +3,7 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -163,6 +164,8 @@ TEST_CASE("a subscriber misses no news while another channel's last one leaves a
     staying.entry.leave();
     restless.entry.leave();
   });
+  loop.stop();
+  shard.reset();  // before its context goes
 }
 
 namespace {
@@ -242,6 +245,87 @@ TEST_CASE("a shard goes on after what was run on it has thrown", "[session][DESI
   io.restart();
   io.run();
   CHECK(ran == "abcd");
+}
+
+namespace {
+
+/// Has more to send, whenever it is visited.
+struct Endless final : Subscriber {
+  void advance(Entry& visited) override {
+    ++visits;
+    visited.feed->again(visited);
+  }
+  void lagging(Entry&) override {}
+  void expired() override {}
+  int visits = 0;
+  Entry entry{*this};
+};
+
+/// Makes all calls alone.
+struct Alone final : BatchedFanOut {
+  void send(std::span<Sending>) override {}
+};
+
+}  // namespace
+
+TEST_CASE("who has more to send than at once keeps nobody of another wire form waiting", "[session][DESIGN-3.7]") {
+  static constexpr FormOps other{&WebSocketRaw::encode};
+  const bool first = GENERATE(true, false);
+  const bool batched = GENERATE(true, false);
+  Channel channel;
+  net::io_context io{1};
+  const auto shard = std::make_shared<Shard>(io, true);
+  if (batched) shard->fan_out_with(std::make_unique<Alone>());
+  Feed& feed = shard->feed(ChannelAccess::state(channel));
+  FormFeed& earlier = feed.form(&form_ops<WebSocketRaw>, {});
+  FormFeed& later = feed.form(&other, {});
+  Endless resumer;
+  Reader reader;
+  resumer.entry.join(first ? earlier : later, {}, DefaultStart::latest);
+  reader.entry.join(first ? later : earlier, {}, DefaultStart::latest);
+  io.poll();
+  for (Position round = 1; round <= 3; ++round) {
+    Publisher(channel).publish({.data = "news"});
+    const int before = resumer.visits;
+    io.restart();
+    while (reader.entry.next <= round && resumer.visits < before + 1000) io.poll_one();
+    CHECK(reader.entry.next == round + 1);
+    CHECK(resumer.visits - before <= 2 * 256);  // its own turn, and the one in which the other's comes
+  }
+  resumer.entry.leave();
+  reader.entry.leave();
+}
+
+TEST_CASE("what a round has sent is not kept by the shard after it", "[session][DESIGN-3.5]") {
+  struct Taker final : Subscriber {
+    void advance(Entry& visited) override { visited.next = visited.feed->range(visited.next).range.next; }
+    void lagging(Entry&) override {}
+    void expired() override {}
+    Entry entry{*this};
+  };
+  const bool stays = GENERATE(true, false);
+  Channel channel{{.max_encoded = 1}};
+  const auto& state = ChannelAccess::state(channel);
+  net::io_context io{1};
+  const auto shard = std::make_shared<Shard>(io, true);
+  Taker taker;
+  taker.entry.join(shard->feed(state).form(&form_ops<WebSocketRaw>, {}), {}, DefaultStart::latest);
+  Taker polling;  // in another form, which keeps the feed
+  static constexpr FormOps other{&WebSocketRaw::encode};
+  polling.entry.join(shard->feed(state).form(&other, {}), {}, DefaultStart::latest);
+  Publisher(channel).publish({.data = "news"});
+  io.poll();
+  CHECK(taker.entry.next == 2);
+  if (!stays) taker.entry.leave();
+  // The cache drops what was sent when somebody else reads on.
+  for (int i = 0; i < 10; ++i) {
+    Publisher(channel).publish({.data = std::string(64 << 10, '.')});
+    Range range;
+    state->read(&form_ops<WebSocketRaw>, state->head(), {}, range);
+  }
+  CHECK(state->encoded_use().pinned == 0);
+  taker.entry.leave();
+  polling.entry.leave();
 }
 
 TEST_CASE("who comes to an earlier form in a callback is visited in the same round", "[session][DESIGN-3.3]") {

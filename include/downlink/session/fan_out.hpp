@@ -28,15 +28,13 @@ class BatchedFanOut : public FanOut {
   static constexpr std::size_t most = 256;
 
   bool advance(Feed& feed, std::size_t& budget) final {
-    for (auto* form = feed.forms_.get(); form; form = form->next_.get()) {
-      if (!form->checking_.empty()) {
+    return feed.advance_forms(budget, [&](FormFeed& form) {
+      if (!form.checking_.empty()) {
         finish();
-        form->look_at_lag(budget);
+        form.look_at_lag(budget);
       }
-      while (budget > 0 && !form->todo_.empty()) visit(*form, budget);
-      if (form->has_work()) return true;
-    }
-    return feed.has_work();  // somebody called back may have come to an earlier form
+      while (budget > 0 && !form.todo_.empty()) visit(form, budget);
+    });
   }
 
   void finish() final {

@@ -129,7 +129,12 @@ class FormFeed {
   inline void look_at_lag(std::size_t visits);
 
   // With every wake-up, so that nobody is sent less than what was published before it.
-  void forget_range() { memo_from_ = nowhere; }
+  void forget_range() {
+    memo_from_ = nowhere;
+    memo_.plain = false;
+    memo_.buffers = {};
+    memo_.range.pieces.clear();  // they would keep segments that their cache drops, and no `Hold` would let go of them
+  }
   inline void read(Position next);
   [[gnu::cold]] inline void keep_what_was_read(Position next);
 
@@ -201,17 +206,15 @@ class Feed final : public ListNode, public Waker {
 
   /// Visits at most `count` entries, and looks at the lag of more; true while some are left.
   bool advance(std::size_t count) {
-    for (auto* place = forms_.get(); place; place = place->next_.get()) {
-      FormFeed& form = *place;
+    return advance_forms(count, [&](FormFeed& form) {
       form.look_at_lag(count);
       for (; count > 0 && !form.todo_.empty(); --count) {
         Entry& entry = form.todo_.front();
         form.idle_.push_back(entry);
         entry.subscriber->advance(entry);
       }
-      if (form.has_work()) return true;
-    }
-    return has_work();  // somebody called back may have come to an earlier form
+      if (!form.has_work()) form.forget_range();
+    });
   }
 
   /// Once it returns, no wake-up reaches this feed any more.
@@ -224,6 +227,25 @@ class Feed final : public ListNode, public Waker {
   friend class Entry;
   friend class BatchedFanOut;
 
+  // Calls `visit` for each form that has work, beginning behind the one that was left with some: who has more to send
+  // than at once keeps nobody of another form waiting. True while some are left.
+  template <class Visit>
+  bool advance_forms(const std::size_t& budget, Visit&& visit) {
+    FormFeed* const first = begin_with_ ? begin_with_ : forms_.get();
+    FormFeed* form = first;
+    do {
+      FormFeed* const following = form->next_ ? form->next_.get() : forms_.get();
+      if (form->has_work()) {
+        begin_with_ = budget > 0 ? following : form;
+        if (budget == 0) return true;
+        visit(*form);
+        if (form->has_work()) return true;
+      }
+      form = following;
+    } while (form != first);
+    return has_work();  // somebody called back may have come to an earlier form
+  }
+
   // Takes over how the channel stands; true when the lag of stalled subscribers is to be looked at.
   bool look() {
     closed_ = channel_->closed();
@@ -235,6 +257,7 @@ class Feed final : public ListNode, public Waker {
   std::shared_ptr<ChannelState> channel_;
   std::atomic<bool> pending_{false};
   std::unique_ptr<FormFeed> forms_;  // a list: there are few, and they stay
+  FormFeed* begin_with_ = nullptr;   // the form that is visited next, or the first
   std::size_t entries_ = 0;
   Position floor_ = 0;
   bool closed_ = false;

@@ -391,8 +391,8 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
     Feed* feed = ready_.exchange(nullptr, std::memory_order_acq_rel);
     while (feed) {
       Feed* next = feed->next_ready;
-      if (feed->channel()->pins_too_much()) relieve(*feed->channel());
       if (feed->begin_round()) active_.push_back(*feed);
+      if (feed->channel()->pins_too_much()) relieve(*feed->channel());
       feed = next;
     }
   }
