@@ -133,7 +133,7 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
 
   /// The shard's part of a channel, made on first need.
   Feed& feed(const std::shared_ptr<ChannelState>& channel) {
-    auto& feed = feeds_[channel.get()];
+    auto& feed = feeds_[channel.get()];  // first: once it is made, other threads know it
     if (!feed) feed = std::make_unique<Feed>(*this, channel);
     return *feed;
   }
@@ -178,7 +178,9 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
     }
     if (timer_) timer_->cancel();
     if (!gone_) coroutines_.cancel();  // else they go with the loop
-    for (auto& [channel, feed] : feeds_) feed->leave();
+    for (auto& [channel, feed] : feeds_) {
+      if (feed) feed->leave();  // else there was no memory for it
+    }
     ready_.exchange(nullptr, std::memory_order_acq_rel);
     if (!in_turn_) feeds_.clear();
     static_cast<Deadline&>(drain_end_).unlink();
@@ -201,7 +203,9 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
         second();
       };
     }
-    std::mt19937_64 random(std::random_device{}());
+    // Of no device, for which there may be no descriptor left.
+    std::mt19937_64 random(static_cast<std::uint64_t>(due.time_since_epoch().count()) ^
+                           static_cast<std::uint64_t>(reinterpret_cast<std::uintptr_t>(this)));
     List<ShardMember> members;
     members.take_all(members_);
     const auto spread = static_cast<std::uint64_t>(std::max<std::chrono::milliseconds::rep>(time.count() / 2, 1));
