@@ -69,6 +69,13 @@ TEST_CASE("a trusted proxy's client is the last one named that is no trusted pro
   CHECK(client({}) == "10.0.0.1");
 }
 
+TEST_CASE("a client makes nobody of itself by a quote that it leaves open", "[net][WIRE-8][RFC7239-4]") {
+  CHECK(client({{"X-Forwarded-For", "6.6.6.6:\", 203.0.113.9"}}) == "203.0.113.9");
+  CHECK(client({{"X-Forwarded-For", "[2001:db8:8000::6]\""}, {"X-Forwarded-For", "203.0.113.9"}}) == "203.0.113.9");
+  CHECK(client({{"Forwarded", "for=6.6.6.6;x=\""}, {"Forwarded", "for=203.0.113.9"}}) == "203.0.113.9");
+  CHECK(client({{"Forwarded", "for=6.6.6.6;x=\", for=\"203.0.113.9\", for=10.0.0.2"}}) == "203.0.113.9");
+}
+
 TEST_CASE("where Forwarded and X-Forwarded-For name different clients, neither is believed", "[net][WIRE-8]") {
   CHECK(client({{"Forwarded", "for=192.0.2.1"}, {"X-Forwarded-For", "192.0.2.1"}}) == "192.0.2.1");
   CHECK(client({{"Forwarded", "for=6.6.6.6"}, {"X-Forwarded-For", "192.0.2.1"}}) == "10.0.0.1");

@@ -72,6 +72,12 @@ TEST_CASE("the forwarded host counts from a trusted proxy alone", "[route][WIRE-
     CHECK(judge_origin(head, {}, true) == OriginVerdict::same_origin);
     CHECK(judge_origin(head, {}, false) == OriginVerdict::refused);
   }
+  // A quote that a client leaves open in a line of its own hides nothing in the next.
+  CHECK(judge_origin(request({{"Host", "inner"},
+                              {"Origin", "https://pub.example"},
+                              {"Forwarded", "for=x;y=\""},
+                              {"Forwarded", "host=pub.example"}}),
+                     {}, true) == OriginVerdict::same_origin);
   CHECK(judge_origin(request({{"Host", "h"}, {"Origin", "https://evil"}, {"X-Forwarded-Host", "pub.example"}}), {},
                      true) == OriginVerdict::refused);
   CHECK(judge_origin(request({{"Host", "h"}, {"Origin", "https://h"}}), {}, true) == OriginVerdict::same_origin);

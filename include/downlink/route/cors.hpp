@@ -63,9 +63,9 @@ inline std::optional<std::string> normalized_origin(std::string_view origin) {
 /// The first `host` in `Forwarded` (RFC 7239 §5.3): the one that the proxy nearest to the client was asked for.
 inline std::string forwarded_host(const RequestHead& head) {
   std::string host;
-  wire::for_each_list_item(head.header_list("Forwarded"), [&host](std::string_view element) {
+  for (const auto element : wire::forwarded_elements(head)) {
     if (host.empty()) host = wire::forwarded_value(element, "host");
-  });
+  }
   return host;
 }
 
