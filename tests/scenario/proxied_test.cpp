@@ -1,3 +1,4 @@
+#include <chrono>
 #include <mutex>
 #include <string>
 #include <vector>
@@ -40,6 +41,16 @@ ServerOptions trusting(std::vector<std::string> proxies, bool proxy_protocol = f
 
 constexpr auto named = "X-Forwarded-For: 6.6.6.6, 192.0.2.1\r\n";
 const std::string announced = "PROXY TCP4 192.0.2.7 127.0.0.1 1234 80\r\n";
+
+// A stream that has been asked for, with those headers and after that header of the PROXY protocol.
+Connection stream(const Mirror& mirror, std::string_view headers, std::string_view before = {}) {
+  Connection connection(mirror.server.port());
+  connection.send(std::string(before) +
+                  request_text("GET", "/c", "Accept: text/event-stream\r\n" + std::string(headers)));
+  return connection;
+}
+// Whether it was opened, rather than told when to come again.
+bool opened(Connection& connection) { return connection.read_head().lists("Transfer-Encoding", "chunked"); }
 
 }  // namespace
 
@@ -126,4 +137,39 @@ TEST_CASE("limits count whom a trusted proxy names, and not the proxy", "[scenar
     connection->send(request_text("GET", "/c"));
     CHECK(connection->read_response().status == 200);
   }
+}
+
+TEST_CASE("those whom a trusted proxy names past their limit are bounded too", "[scenario][DESIGN-3.5]") {
+  const bool protocol = GENERATE(false, true);
+  ServerOptions options = trusting({"127.0.0.1"}, protocol);
+  options.endpoint.max_connections_per_address = 1;
+  options.endpoint.head_timeout = options.endpoint.linger_timeout = std::chrono::minutes(1);
+  Mirror mirror(std::move(options));
+  const std::string from = "X-Forwarded-For: 192.0.2.7\r\n";
+  auto first = protocol ? stream(mirror, {}, announced) : stream(mirror, from);
+  CHECK(opened(first));
+  constexpr std::size_t most = detail::Admission::most_refused;
+  std::vector<Connection> crowd;
+  for (std::size_t i = 0; i < most + 5; ++i) {
+    crowd.emplace_back(mirror.server.port());
+    crowd.back().send(protocol ? announced : request_text("GET", "/c", from));
+  }
+  std::size_t reset = 0;
+  std::size_t silent = 0;
+  CHECK(eventually([&] {
+    reset = silent = 0;
+    for (auto& connection : crowd) {
+      if (connection.wait_for_end(std::chrono::milliseconds{0}) != Connection::End::reset) continue;
+      ++reset;
+      if (connection.unread().empty()) ++silent;
+    }
+    return reset == 5;
+  }));
+  CHECK(silent == 5);
+  CHECK(eventually([&] { return mirror.server.connection_count() == most + 1; }));
+  first.close();
+  crowd.clear();
+  CHECK(eventually([&] { return mirror.server.connection_count() == 0; }));
+  auto again = protocol ? stream(mirror, {}, announced) : stream(mirror, from);
+  CHECK(opened(again));
 }

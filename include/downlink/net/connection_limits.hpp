@@ -34,6 +34,10 @@ DOWNLINK_DECL bool Connection::take_proxy_header() {
   proxied_->client = peer;
   proxied_->trusted = core_->trusted_proxies.contains(peer);
   count_as_client();
+  if (admission_ == Admission::Verdict::turned_away) {
+    close(true);
+    return false;
+  }
   return true;
 }
 

@@ -74,6 +74,7 @@ DOWNLINK_DECL void Connection::head_came() {
   auto& http = *http_;
   const RequestHead& head = http.head;
   if (trusts_peer()) believe_proxies();
+  if (admission_ == Admission::Verdict::turned_away) return close(true);
   const bool over_limit = admission_ != Admission::Verdict::admitted;
   http.close_after = over_limit || !head.keep_alive();
   http.origin = judge_origin(head, core_->options.cors, trusts_peer());
