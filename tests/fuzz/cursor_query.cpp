@@ -139,5 +139,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   judge_origin(head, cors, false);
   static const detail::TrustedProxies proxies({"127.0.0.0/8"});
   proxies.client(head, "127.0.0.1");
+  // Whatever its client sends, what a proxy adds to it is heard.
+  for (const auto* value : {"192.0.2.9", "for=\"192.0.2.9\""}) {
+    RequestHead added("GET", "/");
+    added.add_header(*value == 'f' ? "Forwarded" : "X-Forwarded-For", std::string(pattern) + ", " + value);
+    check(proxies.client(added, "127.0.0.1").address == "192.0.2.9", "a proxy's client");
+  }
   return 0;
 }

@@ -13,10 +13,14 @@ namespace {
 
 using Headers = std::vector<std::pair<std::string, std::string>>;
 
-std::string client(const Headers& headers, const std::string& peer = "10.0.0.1") {
+auto named_client(const Headers& headers, const std::string& peer = "10.0.0.1") {
   RequestHead head("GET", "/");
   for (const auto& [name, value] : headers) head.add_header(name, value);
   return TrustedProxies({"10.0.0.0/8", "2001:db8::/33"}).client(head, peer);
+}
+
+std::string client(const Headers& headers, const std::string& peer = "10.0.0.1") {
+  return named_client(headers, peer).address;
 }
 
 }  // namespace
@@ -80,4 +84,20 @@ TEST_CASE("where Forwarded and X-Forwarded-For name different clients, neither i
   CHECK(client({{"Forwarded", "for=192.0.2.1"}, {"X-Forwarded-For", "192.0.2.1"}}) == "192.0.2.1");
   CHECK(client({{"Forwarded", "for=6.6.6.6"}, {"X-Forwarded-For", "192.0.2.1"}}) == "10.0.0.1");
   CHECK(client({{"Forwarded", "proto=https"}, {"X-Forwarded-For", "192.0.2.1"}}) == "10.0.0.1");
+}
+
+TEST_CASE("who is named and yet not known is told apart from a proxy that names nobody", "[net][WIRE-8][RFC7239-6.3]") {
+  const auto unknown = [](const Headers& headers) { return named_client(headers).unknown; };
+  CHECK_FALSE(unknown({}));
+  CHECK_FALSE(unknown({{"X-Forwarded-For", "192.0.2.1"}}));
+  CHECK_FALSE(unknown({{"X-Forwarded-For", "10.2.2.2"}}));  // a proxy that speaks for itself
+  CHECK_FALSE(unknown({{"Forwarded", "for=_hidden, for=192.0.2.1"}}));
+  CHECK_FALSE(unknown({{"Forwarded", "for=192.0.2.1"}, {"X-Forwarded-For", "192.0.2.1"}}));
+  CHECK(unknown({{"Forwarded", "for=unknown"}}));
+  CHECK(unknown({{"Forwarded", "for=_hidden, for=10.2.2.2"}}));
+  CHECK(unknown({{"Forwarded", "proto=https"}}));
+  CHECK(unknown({{"X-Forwarded-For", "nonsense"}}));
+  CHECK(unknown({{"Forwarded", "for=x"}, {"X-Forwarded-For", "192.0.2.1"}}));
+  CHECK(unknown({{"Forwarded", "for=6.6.6.6"}, {"X-Forwarded-For", "192.0.2.1"}}));
+  CHECK(unknown({{"Forwarded", "for=unknown"}, {"X-Forwarded-For", "10.0.0.1"}}));
 }

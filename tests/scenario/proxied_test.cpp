@@ -41,6 +41,11 @@ ServerOptions trusting(std::vector<std::string> proxies, bool proxy_protocol = f
 
 constexpr auto named = "X-Forwarded-For: 6.6.6.6, 192.0.2.1\r\n";
 const std::string announced = "PROXY TCP4 192.0.2.7 127.0.0.1 1234 80\r\n";
+const std::string signature("\r\n\r\n\0\r\nQUIT\n", 12);
+const std::string local = signature + std::string("\x20\0\0\0", 4);
+// Whom a proxy relays without saying who it is: by version 1, and by version 2 without an address and with a path.
+const std::vector<std::string> unknown{"PROXY UNKNOWN\r\n", signature + std::string("\x21\0\0\0", 4),
+                                       signature + "\x21\x31" + std::string("\0\xD8", 2) + std::string(216, 'x')};
 
 // A stream that has been asked for, with those headers and after that header of the PROXY protocol.
 Connection stream(const Mirror& mirror, std::string_view headers, std::string_view before = {}) {
@@ -85,9 +90,8 @@ TEST_CASE("the PROXY protocol names the client of a connection from a trusted pr
   CHECK(mirror.address({}, announced) == "192.0.2.7");
   CHECK(mirror.address(named, announced) == "192.0.2.7");  // whom nobody trusts
   CHECK(mirror.address(named, "PROXY TCP4 127.0.0.1 127.0.0.1 1 2\r\n") == "192.0.2.1");
-  CHECK(mirror.address(named, "PROXY UNKNOWN\r\n") == "192.0.2.1");
-  const std::string local("\r\n\r\n\0\r\nQUIT\n\x20\0\0\0", 16);
   CHECK(mirror.address({}, local) == "127.0.0.1");
+  CHECK(mirror.address(named, local) == "192.0.2.1");
 
   Connection slow(mirror.server.port());
   for (const char byte : announced) slow.send({&byte, 1});
@@ -137,6 +141,45 @@ TEST_CASE("limits count whom a trusted proxy names, and not the proxy", "[scenar
     connection->send(request_text("GET", "/c"));
     CHECK(connection->read_response().status == 200);
   }
+}
+
+TEST_CASE("whom a proxy relays without an address has no headers believed", "[scenario][proxy-protocol]") {
+  Mirror mirror(trusting({"127.0.0.1"}, true));
+  for (const auto& header : unknown) CHECK(mirror.address(named, header) == "127.0.0.1");
+}
+
+TEST_CASE("clients that a trusted proxy names and that are not known share the limit of one address",
+          "[scenario][DESIGN-3.5][WIRE-8]") {
+  const bool protocol = GENERATE(false, true);
+  ServerOptions options = trusting({"127.0.0.1"}, protocol);
+  options.endpoint.max_connections_per_address = 2;
+  Mirror mirror(std::move(options));
+  const std::string before = protocol ? local : "";
+  std::vector<Connection> idle;  // those of a proxy that has named nobody are not counted
+  for (int i = 0; i < 3; ++i) {
+    idle.emplace_back(mirror.server.port());
+    idle.back().send(before + request_text("GET", "/c"));
+    CHECK(idle.back().read_response().status == 200);
+  }
+  auto invented = stream(mirror, "Forwarded: for=x\r\nX-Forwarded-For: 192.0.2.1\r\n", before);
+  CHECK(opened(invented));
+  auto hidden = stream(mirror, "Forwarded: for=unknown\r\n", before);
+  CHECK(opened(hidden));
+  const auto refused = [&](const std::string& headers, const std::string& header) {
+    auto connection = stream(mirror, headers, header);
+    return !opened(connection);
+  };
+  CHECK(refused("Forwarded: for=y\r\nX-Forwarded-For: 192.0.2.2\r\n", before));
+  CHECK(refused("Forwarded: for=_hidden\r\n", before));
+  if (protocol) {
+    for (const auto& header : unknown) CHECK(refused("X-Forwarded-For: 192.0.2.3\r\n", header));
+  }
+  auto known = stream(mirror, "X-Forwarded-For: 192.0.2.4\r\n", before);
+  CHECK(opened(known));
+  hidden.close();
+  CHECK(eventually([&] { return mirror.server.connection_count() == 5; }));
+  auto again = stream(mirror, "Forwarded: for=unknown\r\n", before);
+  CHECK(opened(again));
 }
 
 TEST_CASE("those whom a trusted proxy names past their limit are bounded too", "[scenario][DESIGN-3.5]") {

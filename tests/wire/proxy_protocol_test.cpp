@@ -27,16 +27,18 @@ const std::string ipv4("\xC0\x00\x02\x01\x7F\x00\x00\x01\x12\x34\x00\x50", 12);
 const std::string ipv6 = std::string("\x20\x01\x0D\xB8", 4) + std::string(11, '\0') + "\x01" + std::string(20, '\2');
 
 // The header is complete at its last byte and no sooner, and bytes after it change nothing.
-std::string source_of(const std::string& header) {
+ProxyHeader parsed(const std::string& header) {
   for (std::size_t i = 0; i < header.size(); ++i) {
     INFO(i);
     CHECK(parse_proxy_header(std::string_view(header).substr(0, i)).state == State::incomplete);
   }
-  const auto parsed = parse_proxy_header(header + "GET / HTTP/1.1\r\n");
-  CHECK(parsed.state == State::complete);
-  CHECK(parsed.size == header.size());
-  return parsed.source;
+  auto whole = parse_proxy_header(header + "GET / HTTP/1.1\r\n");
+  CHECK(whole.state == State::complete);
+  CHECK(whole.size == header.size());
+  return whole;
 }
+
+std::string source_of(const std::string& header) { return parsed(header).source; }
 
 bool malformed(const std::string& bytes) { return parse_proxy_header(bytes).state == State::malformed; }
 
@@ -57,6 +59,30 @@ TEST_CASE("version 2 of the PROXY protocol names the client", "[wire][proxy-prot
   CHECK(source_of(version_2(0x20, 0x11, ipv4)).empty());
   CHECK(source_of(version_2(0x21, 0x00, {})).empty());
   CHECK(source_of(version_2(0x21, 0x31, std::string(216, 'x'))).empty());
+}
+
+TEST_CASE("LOCAL alone is a proxy that speaks for itself", "[wire][proxy-protocol-2.2]") {
+  CHECK(parsed(version_2(0x20, 0x00, {})).local);
+  CHECK(parsed(version_2(0x20, 0x11, ipv4)).local);
+  CHECK_FALSE(parsed(version_2(0x21, 0x11, ipv4)).local);
+  // Somebody without an IP address is relayed all the same.
+  CHECK_FALSE(parsed(version_2(0x21, 0x00, {})).local);
+  CHECK_FALSE(parsed(version_2(0x21, 0x31, std::string(216, 'x'))).local);
+  CHECK_FALSE(parsed("PROXY UNKNOWN\r\n").local);
+  CHECK_FALSE(parsed("PROXY TCP4 192.0.2.1 127.0.0.1 4660 80\r\n").local);
+}
+
+TEST_CASE("LOCAL is accepted whatever its family and protocol, and what they come with is skipped",
+          "[wire][proxy-protocol-2.2]") {
+  for (const auto family : {0x41, 0xF1, 0x13, 0x0F, 0xFF, 0x21}) {
+    for (const std::string& payload : {std::string(), std::string("x"), ipv4, std::string(300, 'x')}) {
+      INFO(family << ", " << payload.size());
+      const auto header = parsed(version_2(0x20, static_cast<unsigned char>(family), payload));
+      CHECK(header.local);
+      CHECK(header.source.empty());
+    }
+  }
+  CHECK(malformed(version_2(0x20, 0xFF, std::string(max_proxy_header - 15, 'x')).substr(0, 16)));
 }
 
 TEST_CASE("what is no header of the PROXY protocol is malformed as soon as that shows", "[wire][proxy-protocol-2]") {

@@ -23,7 +23,8 @@ DOWNLINK_DECL bool Connection::take_proxy_header() {
   const auto header = wire::parse_proxy_header(http_->unread);
   if (header.state == wire::ProxyHeader::State::incomplete) return false;
   error_code error;
-  auto& peer = proxied_->peer;
+  auto& proxied = *proxied_;
+  auto& peer = proxied.peer;
   if (!header.source.empty()) peer = net::ip::make_address(header.source, error).to_string();
   if (header.state == wire::ProxyHeader::State::malformed || error) {
     close(true);
@@ -31,8 +32,10 @@ DOWNLINK_DECL bool Connection::take_proxy_header() {
   }
   awaits_proxy_header_ = false;
   http_->unread.erase(0, header.size);
-  proxied_->client = peer;
-  proxied_->trusted = core_->trusted_proxies.contains(peer);
+  proxied.client = peer;
+  // Somebody whom the proxy relays without an address makes up what headers say.
+  proxied.unknown = header.source.empty() && !header.local;
+  proxied.trusted = !proxied.unknown && core_->trusted_proxies.contains(peer);
   count_as_client();
   if (admission_ == Admission::Verdict::turned_away) {
     close(true);
@@ -43,7 +46,9 @@ DOWNLINK_DECL bool Connection::take_proxy_header() {
 
 // A proxy may send requests of many clients over one connection.
 DOWNLINK_DECL void Connection::believe_proxies() {
-  proxied_->client = core_->trusted_proxies.client(http_->head, proxied_->peer);
+  auto named = core_->trusted_proxies.client(http_->head, proxied_->peer);
+  proxied_->client = std::move(named.address);
+  proxied_->unknown = named.unknown;
   count_as_client();
 }
 
@@ -68,12 +73,14 @@ DOWNLINK_DECL void Connection::leave_endpoint() {
   shard().remove(*this);
 }
 
-// Counts the connection for whom the proxy named; the proxies themselves have no limit of their own.
+// Counts the connection for whom the proxy named. Proxies that speak for themselves have no limit of their own; those
+// who are behind one and not known share one, or a client would have none by hiding itself.
 DOWNLINK_DECL void Connection::count_as_client() {
   auto& core = *core_;
   if (core.options.max_connections_per_address == 0) return;
   const auto& client = proxied_->client;
-  const auto address = core.trusted_proxies.contains(client) ? no_address : address_key(client);
+  const bool own = !proxied_->unknown && core.trusted_proxies.contains(client);
+  const auto address = own ? no_address : address_key(client);
   if (address == limited_->address) return;
   core.admission.leave(limited_->address, admission_);
   limited_->address = address;

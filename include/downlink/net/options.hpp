@@ -71,7 +71,8 @@ struct EndpointOptions {
   std::size_t max_connections = 0;
   /// The same for one remote address, an IPv6 one with the rest of its /64. Local sockets are not counted. By default
   /// zero, without a bound, as it has to be behind a proxy that is not one of `trusted_proxies`: its address is
-  /// everybody's.
+  /// everybody's. Clients that a trusted proxy hides, or names in two ways, count together as its address; what it asks
+  /// for itself is not counted.
   std::size_t max_connections_per_address = 0;
   /// Addresses and networks, like `::1` and `10.0.0.0/8`, of the proxies in front. What they say is believed: of the
   /// client's address `Forwarded` or `X-Forwarded-For`, which then counts for limits, logs and peers, and of the host

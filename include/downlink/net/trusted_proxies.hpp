@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <downlink/asio.hpp>
@@ -23,6 +24,17 @@ struct Proxied {
   std::string client;
   /// Whether what `peer` says is believed.
   bool trusted = true;
+  /// Whether `client` is a proxy on behalf of somebody who isn't known, rather than for itself.
+  bool unknown = false;
+};
+
+/// Whom a request's headers name.
+struct NamedClient {
+  std::string address;
+  /// Whether they name somebody who isn't known, since hidden or not believed; `address` is then a proxy's.
+  bool unknown = false;
+
+  bool operator==(const NamedClient&) const = default;
 };
 
 /// The networks whose hosts are believed when they name their clients. Immutable, so safe from any thread.
@@ -44,13 +56,13 @@ class TrustedProxies {
   /// Who sent a request that came from `peer`: as long as a host is trusted, whoever it names. A proxy that sets one of
   /// `Forwarded` and `X-Forwarded-For` passes the other on as the client made it up: where they name different clients,
   /// neither is believed.
-  std::string client(const RequestHead& head, const std::string& peer) const {
+  NamedClient client(const RequestHead& head, const std::string& peer) const {
     const auto named = wire::forwarded_for(head);
-    const auto by_forwarded = follow(named.forwarded, peer);
-    const auto by_x_forwarded_for = follow(named.x_forwarded_for, peer);
+    auto by_forwarded = follow(named.forwarded, peer);
+    auto by_x_forwarded_for = follow(named.x_forwarded_for, peer);
     if (named.forwarded.empty()) return by_x_forwarded_for;
     if (named.x_forwarded_for.empty()) return by_forwarded;
-    return by_forwarded == by_x_forwarded_for ? by_forwarded : peer;
+    return by_forwarded == by_x_forwarded_for ? by_forwarded : NamedClient{peer, true};
   }
 
  private:
@@ -89,14 +101,14 @@ class TrustedProxies {
     return {*bytes, static_cast<std::size_t>(*prefix) + (128 - most)};
   }
 
-  std::string follow(const std::vector<std::string>& named, std::string peer) const {
+  NamedClient follow(const std::vector<std::string>& named, std::string peer) const {
     for (auto next = named.rbegin(); next != named.rend() && contains(peer); ++next) {
       error_code error;
       const auto address = net::ip::make_address(*next, error);
-      if (error) break;  // hidden (RFC 7239 §6.3), or nonsense
+      if (error) return {std::move(peer), true};  // hidden (RFC 7239 §6.3), or nonsense
       peer = address.to_string();
     }
-    return peer;
+    return {std::move(peer)};
   }
 
   std::vector<Network> networks_;

@@ -29,6 +29,8 @@ struct ProxyHeader {
   /// The client's address as text, which nobody has checked to be one; empty where the proxy speaks for itself
   /// (`LOCAL`) or for what has no IP address.
   std::string source = {};
+  /// Whether the proxy speaks for itself.
+  bool local = false;
 };
 
 /// A header with more bytes, of version 2 and its extensions, is malformed.
@@ -77,11 +79,13 @@ inline ProxyHeader parse_proxy_header_2(std::string_view bytes) {
   const unsigned family = byte(13) >> 4;
   const std::size_t length = byte(14) << 8 | byte(15);
   constexpr std::array<std::size_t, 4> least{0, 12, 36, 216};  // unspecified, IPv4, IPv6, local
-  if (version != 2 || command > 1 || family >= least.size() || (byte(13) & 15) > 2) return malformed;
-  if (fixed + length > max_proxy_header || (command == 1 && length < least[family])) return malformed;
+  const bool local = command == 0;
+  if (version != 2 || command > 1 || fixed + length > max_proxy_header) return malformed;
+  // LOCAL is taken with any family and protocol.
+  if (!local && (family >= least.size() || (byte(13) & 15) > 2 || length < least[family])) return malformed;
   if (bytes.size() < fixed + length) return {};
-  ProxyHeader header{ProxyHeader::State::complete, fixed + length};
-  if (command == 0) return header;
+  ProxyHeader header{ProxyHeader::State::complete, fixed + length, {}, local};
+  if (local) return header;
   if (family == 1) {
     for (std::size_t i = 0; i < 4; ++i) header.source += (i > 0 ? "." : "") + std::to_string(byte(fixed + i));
   } else if (family == 2) {
