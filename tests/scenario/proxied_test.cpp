@@ -1,4 +1,5 @@
 #include <chrono>
+#include <functional>
 #include <mutex>
 #include <string>
 #include <vector>
@@ -16,7 +17,9 @@ namespace {
 
 // A server whose answer to a POST is the sender's address.
 struct Mirror {
-  explicit Mirror(ServerOptions options) : server(loop.contexts(), std::move(options)) {
+  explicit Mirror(ServerOptions options, std::function<void(const LogEntry&)> log = {})
+      : server(loop.contexts(), std::move(options)) {
+    if (log) server.on_log(std::move(log));
     server.route("/c", channel);
     server.on_message("/c", [](const Peer& from, const Inbound&) -> Reply {
       return Message{.data = from.identity().remote_address};
@@ -215,4 +218,21 @@ TEST_CASE("those whom a trusted proxy names past their limit are bounded too", "
   CHECK(eventually([&] { return mirror.server.connection_count() == 0; }));
   auto again = protocol ? stream(mirror, {}, announced) : stream(mirror, from);
   CHECK(opened(again));
+}
+
+TEST_CASE("a refused head's log entry names nobody of a request before it", "[scenario][log][WIRE-8]") {
+  std::mutex mutex;
+  std::vector<std::string> addresses;
+  Mirror mirror(trusting({"127.0.0.1"}), [&](const LogEntry& entry) {
+    const std::lock_guard guard(mutex);
+    addresses.push_back(entry.remote_address);
+  });
+  Connection shared(mirror.server.port());
+  shared.send(request_text("POST", "/c", "X-Forwarded-For: 192.0.2.1\r\n", "x"));
+  CHECK(shared.read_response().body == "192.0.2.1");
+  // The proxy's own line might have stood behind what was wrong.
+  shared.send("GET /c HTTP/1.1\r\nX-Forwarded-For: 6.6.6.6\r\nbad\r\nX-Forwarded-For: 192.0.2.2\r\n\r\n");
+  CHECK(shared.read_response().status == 400);
+  const std::lock_guard guard(mutex);
+  CHECK(addresses == std::vector<std::string>{"127.0.0.1"});
 }

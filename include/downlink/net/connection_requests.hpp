@@ -53,6 +53,8 @@ DOWNLINK_DECL void Connection::pump() {
 DOWNLINK_DECL void Connection::take_refused_head() {
   auto& http = *http_;
   http.head = http.parser.take_head();
+  // Not whom its lines name: the proxy's own may have been still to come.
+  if (trusts_peer()) proxied_->client = proxied_->peer;
   const bool asks = !core_->options.cors.allowed_origins.empty() && http.head.header_count("Origin") == 0;
   if (asks && !reading_ && !is_lent()) {
     shard().with_read_buffer([&](net::mutable_buffer buffer) {
