@@ -319,6 +319,42 @@ TEST_CASE("once an engine's answer is told, the handler's loop may go", "[channe
   CHECK(loop.touched() == 0);
 }
 
+TEST_CASE("an engine outlives the call that it answers, even where the answer lets go of its channel",
+          "[channel][threads][DESIGN-7]") {
+  struct State {
+    std::promise<void> ended;  // the coroutine that waits, and with it the last handle to the channel
+    std::atomic<bool> gone{false};
+    bool alive = false;
+  };
+  struct Prompt final : Engine {
+    explicit Prompt(State& told) : state(told) {}
+    ~Prompt() override { state.gone = true; }
+    void async_publish(Message, std::function<void(error_code, MessageId)> done) override {
+      auto& kept = state;
+      done({}, {1, 1});
+      const bool ended = kept.ended.get_future().wait_for(patience) == std::future_status::ready;
+      kept.alive = ended && !kept.gone;
+    }
+    State& state;
+  };
+  State state;
+  net::io_context context;
+  net::co_spawn(
+      context,
+      [](Channel channel) -> net::awaitable<void> {
+        const Publisher publisher(std::exchange(channel, Channel()));
+        Message message{.data = "a"};
+        co_await publisher.async_publish(std::move(message), net::use_awaitable);
+      }(Channel({.engine = std::make_shared<Prompt>(state)})),
+      [&](std::exception_ptr) { state.ended.set_value(); });
+  std::thread first([&] { context.run(); });
+  std::thread second([&] { context.run(); });
+  first.join();
+  second.join();
+  CHECK(state.alive);
+  CHECK(state.gone);
+}
+
 TEST_CASE("an engine gets no message that may not be published", "[channel][DESIGN-7]") {
   const auto engine = std::make_shared<SlowEngine>();
   const Channel channel({.max_message = 3, .engine = engine});

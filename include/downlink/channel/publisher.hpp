@@ -30,14 +30,14 @@ class Publisher {
   auto async_publish(Message message, CompletionToken&& token) const {
     return net::async_initiate<CompletionToken, void(error_code, MessageId)>(
         [state = state_](auto handler, Message taken) {
-          const auto& options = state->options();
-          if (options.engine) {
-            auto bad = detail::ChannelState::validate(options, taken);
+          // Shared here: once the engine has called back, a coroutine that waited may have ended, and this with it.
+          if (const auto engine = state->options().engine) {
+            auto bad = detail::ChannelState::validate(state->options(), taken);
             if (state->closed()) bad = errc::channel_closed;
             if (bad) return complete(std::move(handler), bad, {});
             const auto executor = executor_of(handler);
             const auto done = failing_when_dropped(detail::Completion(std::move(handler), executor));
-            if (detail::thrown_by([&] { options.engine->async_publish(std::move(taken), done); })) {
+            if (detail::thrown_by([&] { engine->async_publish(std::move(taken), done); })) {
               done(error_code(errc::engine_failed), MessageId{});
             }
             return;
