@@ -69,6 +69,27 @@ TEST_CASE("the limits cut a range between messages and say that more follows", "
   CHECK(range.more);
 }
 
+TEST_CASE("a message that a form has no bytes for is passed over and not counted", "[channel][DESIGN-1]") {
+  struct Choosy {
+    static void encode(std::string& out, const MessageView& message) {
+      if (message.data != "none") out += message.data;
+    }
+  };
+  Fixture f;
+  for (const auto* data : {"a", "none", "b", "none"}) f.publish(data);
+  Range range;
+  f.state->read(&form_ops<Choosy>, 1, {}, range);
+  CHECK(bytes_of(range) == "ab");
+  CHECK(range.messages == 2);
+  CHECK(range.last == 3);
+  CHECK(range.next == 5);
+  CHECK_FALSE(range.more);
+  f.state->read(&form_ops<Choosy>, 4, {}, range);
+  CHECK(range.pieces.empty());
+  CHECK(range.messages == 0);
+  CHECK(range.next == 5);
+}
+
 TEST_CASE("a range that its byte limit cuts counts the bytes of its pieces alone", "[channel][DESIGN-1]") {
   Fixture f;
   f.publish_many(3000, 100);

@@ -132,6 +132,11 @@ TEST_CASE("a payload may be as large as the channel's limit and no larger", "[ch
   CHECK(publisher.publish({.data = std::string(101, 'x'), .binary = true}).error() == failure(errc::message_too_large));
 }
 
+TEST_CASE("a channel's limit on payloads is never above what every encoding can be made of", "[channel][DESIGN-3.5]") {
+  CHECK(Channel({.max_message = ~std::size_t{0}}).options().max_message == std::size_t{512} << 20);
+  CHECK(Channel({.max_message = std::size_t{512} << 20}).options().max_message == std::size_t{512} << 20);
+}
+
 TEST_CASE("a refused message takes no offset", "[channel][DESIGN-3.3]") {
   const Channel channel;
   const Publisher publisher(channel);

@@ -39,6 +39,9 @@ struct ReaderCounts {
   std::atomic<std::uint64_t> drops{0};
 };
 
+/// What `ChannelOptions::max_message` may be at most.
+inline constexpr std::size_t largest_payload = std::size_t{512} << 20;
+
 /// What a `Channel`, its publishers and its subscribers share. Safe from any thread.
 ///
 /// Locks, in the order in which they nest: an encoded log's, the log's. The wake lock nests in none of them.
@@ -166,6 +169,7 @@ DOWNLINK_DECL ChannelState::ChannelState(ChannelOptions options, std::uint64_t e
     log_.clock = options_.clock.get();
   }
   check(options_);
+  options_.max_message = std::min(options_.max_message, largest_payload);
   last_use_ = log_.clock->now();
 }
 

@@ -122,6 +122,7 @@ class EncodedLog {
 
   static constexpr std::uint32_t smallest_segment = 4 << 10;
   static constexpr std::uint32_t largest_segment = 64 << 10;
+  static constexpr std::size_t largest_encoding = ~std::uint32_t{0};
   static constexpr std::uint32_t bytes_per_message = 32;  // the least expected: it decides how large an index is
   static constexpr std::size_t records_at_once = 64;
 
@@ -238,6 +239,7 @@ class EncodedLog {
       const auto& message = record->message;
       id_ = record->id.to_string();
       form_->encode(scratch_, {id_, message.event, message.data, message.binary});
+      if (scratch_.size() > largest_encoding) scratch_.clear();  // no segment can have it: passed over
       if (segment && segment->append(record->position, scratch_)) continue;
       segment = make_segment(record->position, deaths);
       segment->append(record->position, scratch_);

@@ -64,7 +64,8 @@ struct ChannelOptions {
   /// loses nothing as long as that reaches far enough.
   LagPolicy lag_policy = LagPolicy::disconnect;
   /// Largest payload that may be published, in bytes; past it `errc::message_too_large`. By default 16 MiB: the
-  /// application is trusted more than clients are, but a slip is not to fill the log.
+  /// application is trusted more than clients are, but a slip is not to fill the log. At most 512 MiB, whatever is
+  /// said here: no transport's encoding, up to seven times as large, then passes the 4 GiB that one may have.
   std::size_t max_message = std::size_t{16} << 20;
   /// Subscribers at once, held polls included. Past it a peer is refused as past the connection limit (WIRE §8). A
   /// `Subscription` of the application's own counts, and is never refused. By default zero, without a bound: a

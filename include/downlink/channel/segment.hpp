@@ -68,7 +68,8 @@ class Segment {
   Position end() const { return first_ + count_; }
   std::uint64_t deaths() const { return deaths_; }
   std::uint32_t size() const { return size_; }
-  /// How many messages there are in [first, last): positions that were dead when it was encoded have none.
+  /// How many messages there are in [first, last): positions that were dead when it was encoded, or that the form has
+  /// no bytes for, have none.
   Position messages(Position first, Position last) const {
     Position count = last - first;
     if (!holes_) return count;
@@ -107,7 +108,7 @@ class Segment {
   bool append(Position position, std::string_view encoded) {
     const Position slots = position - first_ + 1;
     if (slots > max_messages_ || encoded.size() > capacity_ - size_) return false;
-    if (count_ + 1 < slots) holes_ = true;
+    if (count_ + 1 < slots || encoded.empty()) holes_ = true;
     while (count_ + 1 < slots) index()[count_++] = size_;
     std::memcpy(const_cast<char*>(bytes()) + size_, encoded.data(), encoded.size());
     size_ += static_cast<std::uint32_t>(encoded.size());
