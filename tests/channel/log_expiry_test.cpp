@@ -129,6 +129,17 @@ TEST_CASE("a channel of latest values stays right over many superseded messages"
   CHECK(f.log.history_bytes() == 8);
 }
 
+TEST_CASE("what comes after many that died at once is found like any other", "[channel][WIRE-1]") {
+  Fixture f;
+  f.publish();
+  for (int i = 0; i < 100; ++i) f.publish(1, {}, 0ms);
+  f.publish_many(2);
+  CHECK(f.live() == Positions{1, 102, 103});
+  CHECK(f.live(2) == Positions{102, 103});
+  CHECK(f.after(102) == Positions{103});
+  CHECK(f.runs(50, 103) == Runs{{102, 103}});
+}
+
 TEST_CASE("times to live cost no memory once their messages have gone", "[channel][DESIGN-3.5]") {
   Fixture f({.history = {.max_messages = 10}});
   for (int i = 0; i < 1000; ++i) f.publish(1, {}, i % 3 == 0 ? milliseconds::max() : milliseconds(24h));

@@ -115,7 +115,9 @@ class Log {
       }
       slots_.pop_front();
     }
-    if (slots_.empty() || slots_.size() == slots_.back().position - slots_.front().position + 1) dense_ = true;
+    if (slots_.empty() || (slots_.back().position == head_ && slots_.size() == head_ - slots_.front().position + 1)) {
+      dense_ = true;
+    }
   }
 
   /// Appends under the next offset, evicting what passes the bounds into `evicted` (freed outside the lock).
@@ -390,7 +392,7 @@ class Log {
   std::uint64_t expired_ = 0;
   std::uint64_t superseded_ = 0;
   std::size_t dead_ = 0;
-  bool dense_ = true;
+  bool dense_ = true;  // no position is missing from the first slot's to the head
   bool keep_tail_ = false;
 };
 
