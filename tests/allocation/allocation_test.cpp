@@ -10,6 +10,7 @@
 
 #include <downlink/downlink.hpp>
 
+#include "allocation/failing.hpp"
 #include "support/catch.hpp"
 #include "support/loop.hpp"
 #include "support/sse_client.hpp"
@@ -22,6 +23,8 @@ std::atomic<std::size_t> allocations{0};
 
 void* counted(std::size_t size) {
   if (counts) allocations.fetch_add(1, std::memory_order_relaxed);
+  if (downlink::testing::failing_allocation >= 0 && downlink::testing::failing_allocation-- == 0)
+    throw std::bad_alloc();
   if (void* memory = std::malloc(size == 0 ? 1 : size)) return memory;
   throw std::bad_alloc();
 }

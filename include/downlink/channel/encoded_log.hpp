@@ -244,6 +244,7 @@ class EncodedLog {
       segment = make_segment(record->position, deaths);
       segment->append(record->position, scratch_);
       segments_.insert(segments_.begin() + static_cast<std::ptrdiff_t>(next++), segment);
+      segment->count_cached();
     }
     records_.clear();
     if (scratch_.capacity() > largest_segment) scratch_ = std::string();
@@ -253,10 +254,7 @@ class EncodedLog {
   SegmentRef make_segment(Position first, std::uint64_t deaths) {
     const std::uint32_t capacity = std::max(next_capacity_, static_cast<std::uint32_t>(scratch_.size()));
     next_capacity_ = std::min(largest_segment, next_capacity_ * 2);
-    auto segment =
-        Segment::make(first, deaths, capacity, std::max(capacity, smallest_segment) / bytes_per_message, use_);
-    segment->count_cached();
-    return segment;
+    return Segment::make(first, deaths, capacity, std::max(capacity, smallest_segment) / bytes_per_message, use_);
   }
 
   friend class ChannelState;

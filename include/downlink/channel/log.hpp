@@ -14,6 +14,7 @@
 
 #include <downlink/channel/options.hpp>
 #include <downlink/channel/stats.hpp>
+#include <downlink/misuse.hpp>
 
 namespace downlink::detail {
 
@@ -105,11 +106,11 @@ class Log {
     trim_tail();
     while (!slots_.empty() && slots_.front().position < retained_first()) {
       auto& slot = slots_.front();
-      if (slot.record) {
+      if (const Record* record = slot.record.get()) {
+        evicted.push_back(std::move(slot.record));
         lost_through_ = slot.position;
         ++evicted_;
-        drop_key(*slot.record);
-        evicted.push_back(std::move(slot.record));
+        drop_key(*record);
       } else {
         --dead_;
       }
@@ -120,15 +121,20 @@ class Log {
     }
   }
 
-  /// Appends under the next offset, evicting what passes the bounds into `evicted` (freed outside the lock).
+  /// Appends under the next offset, evicting what passes the bounds into `evicted` (freed outside the lock). Where it
+  /// throws for want of memory, the log is as it was.
   MessageId append(std::shared_ptr<Record> record, TimePoint now, std::vector<RecordPtr>& evicted) {
     record->position = head_ + 1;
     record->id = id_of(record->position);
     record->published = now;
-    if (record->message.time_to_live) {
-      record->expires = later(now, *record->message.time_to_live);
-      if (record->expires != TimePoint::max()) expiries_.push({record->expires, record->position});
-    }
+    if (record->message.time_to_live) record->expires = later(now, *record->message.time_to_live);
+    const bool expires = record->expires != TimePoint::max();
+    if (expires) expiries_.make_room();
+    slots_.push_back({record->position, nullptr});
+    const Position older = record->message.key ? take_key(*record, evicted) : 0;
+
+    // From here on nothing throws.
+    if (expires) expiries_.push({record->expires, record->position});
     const std::size_t size = record->message.data.size();
     if (block_bytes_ + size > block_limit || record->position - block_first_ >= block_messages) {
       block_first_ = record->position;
@@ -139,16 +145,18 @@ class Log {
     record->bytes_before = published_bytes_;
     published_bytes_ += size;
     ++published_messages_;
-    if (record->message.key) supersede(*record, evicted);
-
     head_ = record->position;
     const MessageId id = record->id;
     history_.add(size);
     tail_.add(size);
-    slots_.push_back({head_, std::move(record)});
-    expire(now, evicted);
-    trim(now, evicted);
-    if (expiries_.size() > 64 && expiries_.size() / 2 > slots_.size()) forget_expiries();
+    slots_.back().record = std::move(record);
+    if (older != 0) kill(older, evicted, superseded_);
+    // What can't be let go for want of memory goes with the next one.
+    thrown_by([&] {
+      expire(now, evicted);
+      trim(now, evicted);
+      if (expiries_.size() > 64 && expiries_.size() / 2 > slots_.size()) forget_expiries();
+    });
     return id;
   }
 
@@ -158,12 +166,13 @@ class Log {
     const MessageId next = id_of(head_ + 1);
     if (id == next) return true;
     if (id.offset == 0 || (id.epoch == next.epoch && id.offset < next.offset)) return false;
+    evicted.reserve(evicted.size() + slots_.size());
     if (id.epoch == next.epoch) {
       head_ += id.offset - next.offset;
     } else {
       // One position that no message has begins the epoch, so that a cursor at the old head has a gap too.
+      epochs_.push_back({id.epoch, head_ + 1, id.offset - 1});
       ++head_;
-      epochs_.push_back({id.epoch, head_, id.offset - 1});
       if (epochs_.size() > max_epochs) epochs_.erase(epochs_.begin());
     }
     evicted_ += slots_.size() - dead_;
@@ -253,7 +262,13 @@ class Log {
     RecordPtr record;  // null: expired or superseded
   };
   using Expiry = std::pair<TimePoint, Position>;
-  using Expiries = std::priority_queue<Expiry, std::vector<Expiry>, std::greater<>>;
+  struct Expiries : std::priority_queue<Expiry, std::vector<Expiry>, std::greater<>> {
+    using priority_queue::priority_queue;
+    /// The next push does not throw.
+    void make_room() {
+      if (c.size() == c.capacity()) c.reserve(2 * c.size() + 1);
+    }
+  };
   struct Epoch {
     std::uint64_t epoch;
     Position base;         // the position before its first message
@@ -294,22 +309,31 @@ class Log {
                             [](const Slot& slot, Position wanted) { return slot.position < wanted; });
   }
 
-  void supersede(const Record& record, std::vector<RecordPtr>& evicted) {
-    const auto older = keys_.find(*record.message.key);
-    if (older != keys_.end()) kill(older->second, evicted, superseded_);
-    keys_[*record.message.key] = record.position;
+  // Makes a record, whose slot is the last, the newest of its key, and room for the one that it supersedes, whose
+  // position it gives, or 0. Where that throws, the slot is gone.
+  Position take_key(const Record& record, std::vector<RecordPtr>& evicted) {
+    struct Undo {
+      ~Undo() {
+        if (slots) slots->pop_back();
+      }
+      std::deque<Slot>* slots;
+    } undo{&slots_};
+    const auto [entry, first] = keys_.try_emplace(*record.message.key, record.position);
+    if (!first) evicted.reserve(evicted.size() + 1);
+    undo.slots = nullptr;
+    return first ? 0 : std::exchange(entry->second, record.position);
   }
 
   void kill(Position position, std::vector<RecordPtr>& evicted, std::uint64_t& count) {
     const auto found = find(position);
     if (found == slots_.end() || found->position != position || !found->record) return;
     auto& slot = slots_[static_cast<std::size_t>(found - slots_.begin())];
-    const std::size_t size = slot.record->message.data.size();
+    const Record& record = *slot.record;
+    evicted.push_back(std::move(slot.record));  // first: it may throw
+    const std::size_t size = record.message.data.size();
     history_.remove(position, size);
     tail_.remove(position, size);
-    drop_key(*slot.record);
-    evicted.push_back(std::move(slot.record));
-    slot.record.reset();
+    drop_key(record);
     ++count;
     ++deaths_;
     ++dead_;

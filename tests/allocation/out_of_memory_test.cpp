@@ -1,0 +1,141 @@
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <downlink/channel/channel.hpp>
+#include <downlink/channel/publisher.hpp>
+
+#include "allocation/failing.hpp"
+#include "support/catch.hpp"
+#include "support/manual_clock.hpp"
+
+using namespace downlink;
+using namespace downlink::testing;
+using namespace std::chrono_literals;
+
+namespace {
+
+/// What a channel holds and says of itself.
+struct Seen {
+  explicit Seen(const Channel& channel) : stats(channel.stats()), latest(channel.latest()) {
+    std::vector<detail::RecordPtr> records;
+    detail::Position head = 0;
+    auto& state = *detail::ChannelAccess::state(channel);
+    state.read_records(state.resume_earliest(), 1000, 1 << 20, records, head);
+    for (const auto& record : records) payloads.push_back(record->message.data);
+  }
+
+  ChannelStats stats;
+  MessageId latest;
+  std::vector<std::string> payloads;
+};
+
+void check_same(const Seen& seen, const Seen& before) {
+  CHECK(seen.latest == before.latest);
+  CHECK(seen.payloads == before.payloads);
+  CHECK(seen.stats.history_messages == before.stats.history_messages);
+  CHECK(seen.stats.history_bytes == before.stats.history_bytes);
+  CHECK(seen.stats.retained_messages == before.stats.retained_messages);
+  CHECK(seen.stats.retained_bytes == before.stats.retained_bytes);
+  CHECK(seen.stats.published_messages == before.stats.published_messages);
+  CHECK(seen.stats.published_bytes == before.stats.published_bytes);
+  CHECK(seen.stats.evicted_messages == before.stats.evicted_messages);
+  CHECK(seen.stats.superseded_messages == before.stats.superseded_messages);
+}
+
+const std::string key = "a key that no string has room for in itself";
+
+}  // namespace
+
+TEST_CASE("a message that there is no memory to publish leaves the channel as it was", "[channel][DESIGN-3.3]") {
+  const bool keyed = GENERATE(false, true);
+  const bool known = GENERATE(false, true);  // whether the key is there already
+  const bool mortal = GENERATE(false, true);
+  const std::uint64_t full = GENERATE(100, 5);  // with 5 each message evicts one
+  CAPTURE(keyed, known, mortal, full);
+  const auto clock = std::make_shared<ManualClock>();
+  int failures = 0;
+  for (const int filled : {4, 21, 31, 42, 63}) {  // some of which fill what is kept in blocks
+    bool threw = true;
+    for (long which = 0; threw; ++which) {
+      CAPTURE(which, filled);
+      const Channel channel{{.history = {.max_messages = full}, .clock = clock}};
+      const Publisher publisher(channel);
+      if (known) REQUIRE(publisher.publish({.data = "old", .key = key, .time_to_live = 1h}));
+      for (int i = 0; i < filled; ++i) REQUIRE(publisher.publish({.data = "x", .time_to_live = 1min}));
+      const Seen before(channel);
+      Message message{.data = "new"};
+      if (keyed) message.key = key;
+      if (mortal) message.time_to_live = 1s;
+      threw = fails_at(which, [&] { publisher.publish(std::move(message)).value(); });
+      failures += threw;
+      if (threw) check_same(Seen(channel), before);
+
+      // And nothing is left behind that would strike later.
+      for (int i = 0; i < 3; ++i) REQUIRE(publisher.publish({.data = "after"}));
+      clock->move(2h);
+      REQUIRE(publisher.publish({.data = "last"}));
+      const Seen after(channel);
+      std::vector<std::string> expected{"after", "after", "after", "last"};
+      if (!threw && !mortal) expected.insert(expected.begin(), "new");
+      CHECK(after.payloads == expected);
+      CHECK(after.stats.history_messages == after.payloads.size());
+      CHECK(after.stats.published_messages == after.stats.retained_messages + after.stats.evicted_messages +
+                                                  after.stats.expired_messages + after.stats.superseded_messages);
+    }
+  }
+  CHECK(failures > 0);
+}
+
+TEST_CASE("an id that there is no memory to jump to leaves what the channel has", "[channel][DESIGN-7]") {
+  bool threw = true;
+  int failures = 0;
+  for (long which = 0; threw; ++which) {
+    CAPTURE(which);
+    Channel channel;
+    for (int i = 0; i < 5; ++i) REQUIRE(Publisher(channel).publish({.data = "x", .key = std::to_string(i % 3)}));
+    MessageId to = channel.latest();
+    ++to.epoch;
+    threw = fails_at(which, [&] { channel.append(to, {.data = "new"}).value(); });
+    failures += threw;
+    REQUIRE(channel.append(to, {.data = "new"}).error() ==
+            (threw ? error_code() : make_error_code(errc::offset_not_increasing)));
+    const Seen after(channel);
+    CHECK(after.latest == to);
+    CHECK(after.stats.history_messages == 1);
+    CHECK(after.stats.published_messages == after.stats.retained_messages + after.stats.evicted_messages +
+                                                after.stats.expired_messages + after.stats.superseded_messages);
+  }
+  CHECK(failures > 0);
+}
+
+TEST_CASE("encodings that there was no memory for are not counted", "[channel][DESIGN-3.5]") {
+  struct Plain {
+    static void encode(std::string& out, const MessageView& message) { out += message.data; }
+  };
+  const Channel channel;
+  auto& state = *detail::ChannelAccess::state(channel);
+  int failures = 0;
+  for (int i = 0; i < 40; ++i) {
+    REQUIRE(Publisher(channel).publish({.data = std::string(5'000, 'x')}));
+    detail::Range range;
+    bool threw = true;
+    for (long which = 0; threw; ++which) {
+      threw = fails_at(which, [&] { state.read(&detail::form_ops<Plain>, 1, {.pieces = 64}, range); });
+      failures += threw;
+    }
+    std::set<const void*> seen;
+    std::size_t bytes = 0;
+    for (const auto& piece : range.pieces) {
+      if (seen.insert(&*piece.segment).second) bytes += piece.segment->footprint();
+    }
+    CHECK(range.messages == static_cast<std::size_t>(i) + 1);
+    CHECK(state.encoded_use().cached == bytes);
+  }
+  CHECK(failures > 0);
+}
