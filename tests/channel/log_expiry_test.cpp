@@ -82,6 +82,7 @@ TEST_CASE("a message without time to live is never delivered and still has an id
   Fixture f;
   CHECK(f.publish(1, {}, 0ms).offset == 1);
   CHECK(f.publish(1, {}, -5ms).offset == 2);
+  CHECK(f.publish(1, {}, milliseconds::min()).offset == 3);
   CHECK(f.live().empty());
   CHECK(f.after(0).empty());
   CHECK(f.log.history_messages() == 0);

@@ -315,6 +315,27 @@ TEST_CASE("an epoch that begins in its middle knows no cursor before its beginni
   CHECK(f.after(~std::uint64_t{0}, epoch + 1) == Positions{gap, head});
 }
 
+TEST_CASE("however far the offsets jump, positions go on", "[channel][DESIGN-7]") {
+  Fixture f;
+  constexpr auto end = ~std::uint64_t{0};
+  f.publish();
+  for (std::uint64_t i = 0; i < 3; ++i) {
+    REQUIRE(f.seek({epoch + i, end - 2}));
+    const Position before = f.log.head();
+    CHECK(f.publish() == MessageId{epoch + i, end - 2});
+    CHECK(f.publish() == MessageId{epoch + i, end - 1});
+    CHECK(f.log.head() == before + 2);
+    CHECK(f.log.head() < end / 2);
+    CHECK(f.live() == Positions{before + 1, before + 2});
+    CHECK(f.after(1, epoch + i) == Positions{gap, before + 1, before + 2});
+    CHECK(f.after(end - 3, epoch + i) == Positions{before + 1, before + 2});
+    CHECK(f.after(end - 2, epoch + i) == Positions{before + 2});
+    CHECK(f.after(end - 1, epoch + i).empty());
+    CHECK_FALSE(f.seek({epoch + i, end}));  // after which there is none
+    CHECK_FALSE(f.seek({epoch + 9, end}));
+  }
+}
+
 TEST_CASE("keys and times to live do not reach back over a jump", "[channel][DESIGN-7]") {
   Fixture f;
   f.publish(1, "a", 10ms);

@@ -19,7 +19,8 @@ class Channel {
   explicit Channel(ChannelOptions options = {}) : state_(detail::ChannelState::make(std::move(options))) {}
 
   /// Appends under an id that an engine outside gave. A jump forward within the epoch, or another epoch, drops what is
-  /// retained, and each standing cursor has a gap. `errc::offset_not_increasing` for an offset not past the newest.
+  /// retained, and each standing cursor has a gap. `errc::offset_not_increasing` for an offset not past the newest, or
+  /// of 2^64 - 1, past which there is none.
   Result<MessageId> append(MessageId id, Message message) { return state_->append(std::move(message), &id); }
 
   /// The newest message's id; before the first one, the position it will come after.

@@ -161,16 +161,19 @@ class Log {
   }
 
   /// Makes `id` the place of the next appended message. A jump forward in the epoch, or another epoch, drops all that
-  /// is retained: each standing cursor then has a gap (DESIGN §7). False for an offset that is not past the head.
+  /// is retained: each standing cursor then has a gap (DESIGN §7). False for an offset that is not past the head, and
+  /// for the last that there is.
   bool seek(MessageId id, std::vector<RecordPtr>& evicted) {
     const MessageId next = id_of(head_ + 1);
+    if (id.offset == ~std::uint64_t{0}) return false;
     if (id == next) return true;
     if (id.offset == 0 || (id.epoch == next.epoch && id.offset < next.offset)) return false;
     evicted.reserve(evicted.size() + slots_.size());
-    if (id.epoch == next.epoch) {
+    if (id.epoch == next.epoch && id.offset - next.offset < furthest_jump - std::min(head_, furthest_jump)) {
       head_ += id.offset - next.offset;
     } else {
-      // One position that no message has begins the epoch, so that a cursor at the old head has a gap too.
+      // One position that no message has begins the epoch, so that a cursor at the old head has a gap too. So it is
+      // for a jump that would use the positions up.
       epochs_.push_back({id.epoch, head_ + 1, id.offset - 1});
       ++head_;
       if (epochs_.size() > max_epochs) epochs_.erase(epochs_.begin());
@@ -290,16 +293,19 @@ class Log {
     }
   };
 
-  // The sum, or the end of time where there is none.
+  const Window& longer_window() const { return history_.first <= tail_.first ? history_ : tail_; }
+
+  // The sum, or the end of time where there is none. Less than no wait is none.
   static TimePoint later(TimePoint time, std::chrono::milliseconds wait) {
     const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(TimePoint::max() - time);
-    return wait < left ? time + wait : TimePoint::max();
+    return wait < left ? time + std::max(wait, std::chrono::milliseconds::zero()) : TimePoint::max();
   }
 
   static constexpr std::size_t block_limit = std::size_t{64} << 10;
   static constexpr std::size_t block_messages = 256;
   static constexpr std::size_t record_cost = 16;
   static constexpr std::size_t max_epochs = 16;
+  static constexpr Position furthest_jump = Position{1} << 62;
 
   std::deque<Slot>::const_iterator find(Position position) const {
     if (slots_.empty() || position <= slots_.front().position) return slots_.begin();
