@@ -217,6 +217,9 @@ class Log {
   /// `count` retained messages before the end, or as many as there are.
   StartPoint start_before_end(std::uint64_t count) const {
     Position next = head_ + 1;
+    if (dense_ && dead_ == 0 && !slots_.empty()) {
+      return {next - std::min(count, next - std::max(history_.first, slots_.front().position)), false};
+    }
     for (auto slot = slots_.rbegin(); slot != slots_.rend() && count > 0 && slot->position >= history_.first; ++slot) {
       if (!slot->record) continue;
       next = slot->position;
