@@ -163,6 +163,19 @@ TEST_CASE("a hub adds its channels up, and what those that went have seen stays 
   CHECK(stats.sum.history_bytes == 0);
 }
 
+TEST_CASE("a lag in bytes is never more than what is kept", "[channel][stats][WIRE-7]") {
+  const Channel channel;
+  const auto attached = state(channel).attach({}, DefaultStart::latest);
+  for (int i = 0; i < 50; ++i) REQUIRE(Publisher(channel).publish({.data = std::string(100, 'x'), .key = "a"}));
+  REQUIRE(Publisher(channel).publish({.data = "12345", .key = "b"}));
+  state(channel).note_lag(attached.start.next, attached.joined);
+  CHECK(channel.stats().largest_lag_bytes == 105);
+  for (int i = 0; i < 50; ++i) REQUIRE(Publisher(channel).publish({.data = std::string(100, 'x'), .key = "a"}));
+  state(channel).note_lag(attached.start.next, attached.joined);
+  CHECK(channel.stats().largest_lag_bytes == 105);
+  state(channel).detach();
+}
+
 TEST_CASE("figures may be read while others publish, from any thread", "[channel][stats][threads]") {
   const Hub hub;
   const auto channel = hub.open("a").value();

@@ -76,7 +76,7 @@ class Log {
 
   /// Adds the log's part of a channel's figures.
   void tell(ChannelStats& stats) const {
-    const Window& longer = history_.first <= tail_.first ? history_ : tail_;
+    const Window& longer = longer_window();
     stats.head_offset = id_of(head_).offset;
     stats.history_messages = history_.messages;
     stats.history_bytes = history_.bytes;
@@ -88,10 +88,13 @@ class Log {
     stats.expired_messages = expired_;
     stats.superseded_messages = superseded_;
   }
-  /// The payload bytes that a reader is behind who is to get `next` next, as far as they are still kept.
+  /// The payload bytes that a reader is behind who is to get `next` next, as far as they are still kept. Where some
+  /// died in between, it may be more, but no more than its window keeps.
   std::uint64_t bytes_behind(Position next) const {
     const Record* record = first_live(next);
-    return record ? published_bytes_ - record->bytes_before : 0;
+    if (!record) return 0;
+    const Window& window = next >= tail_.first ? tail_ : longer_window();
+    return std::min<std::uint64_t>(published_bytes_ - record->bytes_before, window.bytes);
   }
 
   /// Keeps the live tail from now on, or lets it go.

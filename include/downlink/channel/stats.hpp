@@ -47,7 +47,8 @@ struct ChannelStats {
   std::uint64_t drops = 0;
   /// The most messages that a subscriber has been behind when it took bytes again or was dropped or skipped.
   std::uint64_t largest_lag_messages = 0;
-  /// The same in payload bytes, as far as they were still kept.
+  /// The same in payload bytes, as far as they were still kept. Some that were superseded or have expired may count
+  /// too, but it is never more than all that was kept.
   std::uint64_t largest_lag_bytes = 0;
 
   /// Adds another channel's figures to this sum; of the largest lags, the larger one stays.
