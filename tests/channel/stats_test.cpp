@@ -163,6 +163,29 @@ TEST_CASE("a hub adds its channels up, and what those that went have seen stays 
   CHECK(stats.sum.history_bytes == 0);
 }
 
+TEST_CASE("what is past its age or its time to live is not counted as kept, though nobody reads",
+          "[channel][stats][WIRE-1]") {
+  const auto clock = std::make_shared<ManualClock>();
+  const Channel channel{{.history = {.max_age = 1min}, .clock = clock}};
+  REQUIRE(Publisher(channel).publish({.data = "aged"}));
+  REQUIRE(Publisher(channel).publish({.data = "mortal", .time_to_live = 10ms}));
+  clock->move(1s);
+  SECTION("in the history") { CHECK(channel.history_size() == 1); }
+  SECTION("in the figures") {
+    auto stats = channel.stats();
+    CHECK(stats.history_messages == 1);
+    CHECK(stats.retained_messages == 1);
+    CHECK(stats.retained_bytes == 4);
+    CHECK(stats.expired_messages == 1);
+    clock->move(1h);
+    stats = channel.stats();
+    CHECK(stats.retained_messages == 0);
+    CHECK(stats.evicted_messages == 1);
+  }
+  clock->move(1h);
+  CHECK(channel.history_size() == 0);
+}
+
 TEST_CASE("a lag in bytes is never more than what is kept", "[channel][stats][WIRE-7]") {
   const Channel channel;
   const auto attached = state(channel).attach({}, DefaultStart::latest);

@@ -117,7 +117,7 @@ class ChannelState {
   /// itself, up to `joined`, does not count.
   void note_lag(Position next, Position joined);
 
-  ChannelStats stats() const;
+  ChannelStats stats();
 
   void add_waker(Waker& waker);
   /// Once it returns, `waker` is not called any more.
@@ -125,7 +125,7 @@ class ChannelState {
 
   /// When the channel was last published to, read from or left by a subscriber.
   TimePoint last_use() const;
-  std::size_t history_messages() const;
+  std::size_t history_messages();
 
  private:
   void wake();
@@ -286,7 +286,7 @@ DOWNLINK_DECL void ChannelState::note_lag(Position next, Position joined) {
   largest_lag_bytes_ = std::max(largest_lag_bytes_, log_.log.bytes_behind(next));
 }
 
-DOWNLINK_DECL ChannelStats ChannelState::stats() const {
+DOWNLINK_DECL ChannelStats ChannelState::stats() {
   ChannelStats stats;
   stats.subscribers = subscribers();
   stats.encoded_bytes = encoded_use_->cached.load(std::memory_order_relaxed);
@@ -295,7 +295,9 @@ DOWNLINK_DECL ChannelStats ChannelState::stats() const {
   stats.gaps = counts.gaps.load(std::memory_order_relaxed);
   stats.skips = counts.skips.load(std::memory_order_relaxed);
   stats.drops = counts.drops.load(std::memory_order_relaxed);
+  std::vector<RecordPtr> expired;
   const std::lock_guard guard(log_.mutex);
+  log_.log.expire(log_.clock->now(), expired);
   log_.log.tell(stats);
   stats.largest_lag_messages = largest_lag_messages_;
   stats.largest_lag_bytes = largest_lag_bytes_;
@@ -321,8 +323,10 @@ DOWNLINK_DECL TimePoint ChannelState::last_use() const {
   return last_use_;
 }
 
-DOWNLINK_DECL std::size_t ChannelState::history_messages() const {
+DOWNLINK_DECL std::size_t ChannelState::history_messages() {
+  std::vector<RecordPtr> expired;
   const std::lock_guard guard(log_.mutex);
+  log_.log.expire(log_.clock->now(), expired);
   return log_.log.history_messages();
 }
 
