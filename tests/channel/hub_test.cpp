@@ -163,8 +163,44 @@ TEST_CASE("a channel that somebody holds a handle to never expires", "[channel][
   f.hub->expire_idle();
   CHECK(f.epoch("a") == before);
   publisher.reset();
+  f.clock->move(60s);
   f.hub->expire_idle();
   CHECK(f.hub->size() == 0);
+}
+
+TEST_CASE("a channel is idle from when its last handle was seen on", "[channel][DESIGN-4]") {
+  Fixture f({.idle_expiry = 60s});
+  std::optional<Channel> held = f.hub->open("a").value();
+  const auto before = held->latest().epoch;
+  f.clock->move(24h);
+  SECTION("by a look at all") { f.hub->expire_idle(); }
+  SECTION("by opening others") {
+    for (int i = 0; i < 100; ++i) REQUIRE(f.hub->open("b"));
+  }
+  SECTION("by opening it") { REQUIRE(f.hub->open("a")); }
+  held.reset();
+  f.clock->move(60s - 1ms);
+  CHECK(f.epoch("a") == before);
+  f.clock->move(1ms);
+  CHECK(f.epoch("a") != before);
+}
+
+TEST_CASE("an idle time below zero is none", "[channel][DESIGN-3.8]") {
+  Fixture f({.idle_expiry = std::chrono::milliseconds::min()});
+  const auto before = f.epoch("a");
+  CHECK(f.epoch("a") != before);
+  const Channel held = f.hub->open("b").value();
+  CHECK(f.hub->open("b").value() == held);
+}
+
+TEST_CASE("no two channels of a hub, or of two, have an epoch in common", "[channel][WIRE-1]") {
+  const Hub hubs[2];
+  std::set<std::uint64_t> epochs;
+  for (int i = 0; i < 5000; ++i) {
+    for (const auto& hub : hubs) epochs.insert(hub.open(std::to_string(i)).value().latest().epoch);
+  }
+  CHECK(epochs.size() == 10'000);
+  CHECK(*epochs.rbegin() < std::uint64_t{1} << 50);
 }
 
 TEST_CASE("a channel that somebody is subscribed to never expires", "[channel][DESIGN-4]") {

@@ -163,6 +163,24 @@ TEST_CASE("a hub adds its channels up, and what those that went have seen stays 
   CHECK(stats.sum.history_bytes == 0);
 }
 
+TEST_CASE("what the channels of a closed hub have seen stays in its sum", "[channel][stats]") {
+  const Hub hub;
+  const auto channel = hub.open("a").value();
+  REQUIRE(Publisher(channel).publish({.data = "12"}));
+  state(channel).attach({}, DefaultStart::latest);
+  hub.close();
+  hub.close();
+  const auto stats = hub.stats();
+  CHECK(stats.channels == 0);
+  CHECK(stats.created == 1);
+  CHECK(stats.expired == 0);
+  CHECK(stats.sum.published_messages == 1);
+  CHECK(stats.sum.published_bytes == 2);
+  CHECK(stats.sum.history_messages == 0);
+  CHECK(stats.sum.subscribers == 0);
+  state(channel).detach();
+}
+
 TEST_CASE("what is past its age or its time to live is not counted as kept, though nobody reads",
           "[channel][stats][WIRE-1]") {
   const auto clock = std::make_shared<ManualClock>();

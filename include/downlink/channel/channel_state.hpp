@@ -157,8 +157,11 @@ class ChannelState {
   Waker* wakers_ = nullptr;
 };
 
-/// The epoch of a new log.
-DOWNLINK_DECL std::uint64_t random_epoch();
+/// Random bits, which take a descriptor where the standard library reads a device, and the epoch of a new log that is
+/// made of them.
+DOWNLINK_DECL std::uint64_t random_bits();
+/// 50 bits: 10 characters in every id, and a chance of 1e-15 that two incarnations share one.
+constexpr std::uint64_t epoch_of(std::uint64_t bits) { return bits >> 14; }
 
 #if DOWNLINK_DEFINITIONS
 
@@ -174,7 +177,7 @@ DOWNLINK_DECL ChannelState::ChannelState(ChannelOptions options, std::uint64_t e
 }
 
 DOWNLINK_DECL std::shared_ptr<ChannelState> ChannelState::make(ChannelOptions options) {
-  return std::make_shared<ChannelState>(std::move(options), random_epoch());
+  return std::make_shared<ChannelState>(std::move(options), epoch_of(random_bits()));
 }
 
 DOWNLINK_DECL void ChannelState::check(const ChannelOptions& options) {
@@ -379,10 +382,9 @@ DOWNLINK_DECL EncodedLog& ChannelState::encoded_log(Form form) {
   return **place;
 }
 
-DOWNLINK_DECL std::uint64_t random_epoch() {
+DOWNLINK_DECL std::uint64_t random_bits() {
   std::random_device device;
-  const std::uint64_t bits = (std::uint64_t{device()} << 32) | device();
-  return bits >> 14;  // 50 bits: 10 characters in every id, and a chance of 1e-15 that two incarnations share one
+  return (std::uint64_t{device()} << 32) | device();
 }
 
 #endif

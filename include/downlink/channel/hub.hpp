@@ -21,8 +21,9 @@ struct HubOptions {
   /// Channels at most; past it `open` answers `errc::too_many_channels`. By default 100,000: with a pattern route it is
   /// the clients who make up the names, and so many empty channels take 150 MB.
   std::size_t max_channels = 100'000;
-  /// A channel goes when it has been without subscribers and new messages, and nobody held a handle to it, for this
-  /// long. By default a minute: longer than clients need to reconnect and resume, short enough that made-up names go.
+  /// A channel goes when it has been without subscribers and new messages, and nobody was seen to hold a handle to it,
+  /// for this long. The hub looks as channels are opened and in `expire_idle`. By default a minute: longer than clients
+  /// need to reconnect and resume, short enough that made-up names go.
   std::chrono::milliseconds idle_expiry{60'000};
 };
 
@@ -75,26 +76,42 @@ struct Hub::State {
     std::size_t operator()(std::string_view name) const { return std::hash<std::string_view>{}(name); }
   };
 
-  bool expired(const Channel& channel, TimePoint now) const {
-    const auto& shared = detail::ChannelAccess::state(channel);
-    return shared.use_count() == 1 && shared->subscribers() == 0 && now - shared->last_use() >= options.idle_expiry;
+  struct Entry {
+    Channel channel;
+    TimePoint held;  // when somebody was last seen to hold a handle
+  };
+
+  bool expired(Entry& entry, TimePoint now) const {
+    const auto& shared = detail::ChannelAccess::state(entry.channel);
+    if (shared.use_count() > 1) {
+      entry.held = now;
+      return false;
+    }
+    return shared->subscribers() == 0 && now - std::max(entry.held, shared->last_use()) >= options.idle_expiry;
   }
 
   void expire_all(TimePoint now) {
-    std::erase_if(channels, [&](const auto& entry) {
-      if (!expired(entry.second, now)) return false;
-      retire(entry.second);
-      return true;
-    });
+    for (auto entry = channels.begin(); entry != channels.end();) {
+      if (!expired(entry->second, now)) {
+        ++entry;
+        continue;
+      }
+      retire(entry->second.channel);
+      entry = channels.erase(entry);
+    }
   }
 
   // A channel goes: what it held goes with it, what it has seen stays in the sum.
   void retire(const Channel& channel) {
+    keep_figures(channel);
+    ++past.expired;
+  }
+
+  void keep_figures(const Channel& channel) {
     ChannelStats seen = channel.stats();
-    seen.history_messages = seen.history_bytes = seen.retained_messages = seen.retained_bytes = 0;
+    seen.subscribers = seen.history_messages = seen.history_bytes = seen.retained_messages = seen.retained_bytes = 0;
     seen.encoded_bytes = seen.pinned_bytes = 0;
     past.sum.add(seen);
-    ++past.expired;
   }
 
   // Looking at every channel takes milliseconds where there are many: whoever is refused may not ask for it each
@@ -111,26 +128,36 @@ struct Hub::State {
       bucket = (bucket + 1) % channels.bucket_count();
       for (auto entry = channels.begin(bucket); entry != channels.end(bucket); ++entry) {
         if (!expired(entry->second, now)) continue;
-        retire(entry->second);
+        retire(entry->second.channel);
         channels.erase(channels.find(entry->first));
         break;
       }
     }
   }
 
+  // Each is another one (SplitMix64), made of what was drawn with the hub: when a request makes a channel, no
+  // descriptor to draw from may be left.
+  std::uint64_t next_epoch() {
+    std::uint64_t bits = random += 0x9E3779B97F4A7C15;
+    bits = (bits ^ bits >> 30) * 0xBF58476D1CE4E5B9;
+    bits = (bits ^ bits >> 27) * 0x94D049BB133111EB;
+    return detail::epoch_of(bits ^ bits >> 31);
+  }
+
   mutable std::mutex mutex;
   HubOptions options;
-  std::unordered_map<std::string, Channel, NameHash, std::equal_to<>> channels;
+  std::unordered_map<std::string, Entry, NameHash, std::equal_to<>> channels;
   std::size_t bucket = 0;
   HubStats past;
   TimePoint next_full_look{};
+  std::uint64_t random = detail::random_bits();
 };
 
 DOWNLINK_DECL Hub::Hub(HubOptions options) : state_(std::make_shared<State>()) {
   if (options.max_channels == 0) throw std::invalid_argument("HubOptions: max_channels must be above zero");
   detail::ChannelState::check(options.channel);
   if (!options.channel.clock) options.channel.clock = std::make_shared<Clock>();
-  options.idle_expiry = std::min(options.idle_expiry, detail::longest_wait);
+  options.idle_expiry = std::clamp(options.idle_expiry, std::chrono::milliseconds::zero(), detail::longest_wait);
   state_->options = std::move(options);
 }
 
@@ -142,19 +169,20 @@ DOWNLINK_DECL Result<Channel> Hub::open(std::string_view name) const {
   state.sweep(now, sweep_at_once);
   auto found = state.channels.find(name);
   if (found != state.channels.end() && state.expired(found->second, now)) {
-    state.retire(found->second);
+    state.retire(found->second.channel);
     state.channels.erase(found);
     found = state.channels.end();
   }
-  if (found != state.channels.end()) return found->second;
+  if (found != state.channels.end()) return found->second.channel;
   if (state.channels.size() >= state.options.max_channels) state.make_room(now);
   if (state.channels.size() >= state.options.max_channels) {
     ++state.past.refused;
     return errc::too_many_channels;
   }
-  Channel made(state.options.channel);
+  Channel made =
+      detail::ChannelAccess::handle(std::make_shared<detail::ChannelState>(state.options.channel, state.next_epoch()));
   ++state.past.created;
-  state.channels.emplace(std::string(name), made);
+  state.channels.emplace(std::string(name), State::Entry{made, now});
   return made;
 }
 
@@ -166,7 +194,7 @@ DOWNLINK_DECL std::size_t Hub::size() const {
 DOWNLINK_DECL std::size_t Hub::subscriber_count() const {
   const std::lock_guard guard(state_->mutex);
   std::size_t sum = 0;
-  for (const auto& [name, channel] : state_->channels) sum += channel.subscriber_count();
+  for (const auto& [name, entry] : state_->channels) sum += entry.channel.subscriber_count();
   return sum;
 }
 
@@ -174,7 +202,7 @@ DOWNLINK_DECL HubStats Hub::stats() const {
   const std::lock_guard guard(state_->mutex);
   HubStats stats = state_->past;
   stats.channels = state_->channels.size();
-  for (const auto& [name, channel] : state_->channels) stats.sum.add(channel.stats());
+  for (const auto& [name, entry] : state_->channels) stats.sum.add(entry.channel.stats());
   return stats;
 }
 
@@ -187,7 +215,10 @@ DOWNLINK_DECL void Hub::close() const {
   std::vector<Channel> closing;
   {
     const std::lock_guard guard(state_->mutex);
-    for (const auto& [name, channel] : state_->channels) closing.push_back(channel);
+    for (const auto& [name, entry] : state_->channels) {
+      closing.push_back(entry.channel);
+      state_->keep_figures(entry.channel);
+    }
     state_->channels.clear();
   }
   for (auto& channel : closing) channel.close();
