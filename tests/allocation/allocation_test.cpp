@@ -113,3 +113,20 @@ TEST_CASE("what a message costs does not depend on whether somebody is subscribe
   CHECK(allocations_with<SseClient>(50, true) < measured * 6);
   CHECK(allocations_with<WebSocketClient>(50, true) < measured * 6);
 }
+
+TEST_CASE("where there is no memory for a connection, it is dropped, and accepting resumes after a pause",
+          "[scenario][DESIGN-3.5]") {
+  const int successes = GENERATE(0, 1);
+  Channel channel;
+  Loop loop;
+  Server<Sse, ShortPolling> server(loop.context(), {.endpoint = {.one_thread = true}});
+  server.route("/c", channel);
+  server.start();
+  // So that Asio has what it needs for one more socket.
+  CHECK(get(server.port(), "/c").status == 200);
+  REQUIRE(eventually([&] { return server.connection_count() == 0; }));
+  loop.run_on([&] { failing_allocation = successes; });
+  const Connection dropped(server.port());
+  REQUIRE(eventually([&] { return server.stats().accept_errors == 1; }));
+  CHECK(get(server.port(), "/c").status == 200);
+}

@@ -91,11 +91,29 @@ class Listener final : public ShardMember, public Deadline, public std::enable_s
   // Always into this loop: one that is to have the connection may be destroyed while nobody comes.
   void accept() {
     if (!acceptor_ || !may_accept()) return;
-    acceptor_->async_accept(shard_->executor(), [self = shared_from_this()](error_code error, Accepted socket) {
-      const auto kept = std::make_shared<Accepted>(std::move(socket));  // tasks are copyable
+    const auto took = [self = shared_from_this()](error_code error, Accepted socket) {
+      std::shared_ptr<Accepted> kept;  // tasks are copyable
+      if (!error) {
+        try {
+          kept = std::make_shared<Accepted>(std::move(socket));
+        } catch (...) {
+          error = net::error::no_memory;
+        }
+      }
       auto& shard = *self->shard_;
-      shard.enter([self, error, kept] { self->accepted(error, *kept); });
-    });
+      shard.enter([self, error, kept] { self->accepted(error, kept.get()); });
+    };
+    try {
+      acceptor_->async_accept(shard_->executor(), took);
+    } catch (...) {
+      failed(net::error::no_memory);
+    }
+  }
+
+  void failed(error_code error) {
+    shard_->counters().accept_errors.add();
+    if (core_->logs()) core_->log({LogLevel::error, LogEvent::accept_failed, error.message(), {}, {}, 0, {}, error});
+    if (acceptor_) shard_->set(*this, pause);
   }
 
   // Gives the socket to the shard whose turn it is, or to this one where that one's loop has gone or rests: there it
@@ -129,16 +147,12 @@ class Listener final : public ShardMember, public Deadline, public std::enable_s
     return connection;
   }
 
-  void accepted(error_code error, Accepted& socket) {
+  void accepted(error_code error, Accepted* socket) {
     if (!acceptor_ || error == net::error::operation_aborted) return;
-    if (error && error != net::error::connection_aborted) {
-      shard_->counters().accept_errors.add();
-      if (core_->logs()) core_->log({LogLevel::error, LogEvent::accept_failed, error.message(), {}, {}, 0, {}, error});
-      return shard_->set(*this, pause);
-    }
+    if (error && error != net::error::connection_aborted) return failed(error);
     if (!error) {
       try {
-        connect(std::move(socket));
+        connect(std::move(*socket));
       } catch (...) {  // without memory
         shard_->counters().accept_errors.add();
         return shard_->set(*this, pause);
