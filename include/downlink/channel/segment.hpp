@@ -108,11 +108,12 @@ class Segment {
   bool append(Position position, std::string_view encoded) {
     const Position slots = position - first_ + 1;
     if (slots > max_messages_ || encoded.size() > capacity_ - size_) return false;
-    if (count_ + 1 < slots || encoded.empty()) holes_ = true;
+    const bool leaves_holes = count_ + 1 < slots || encoded.empty();
     while (count_ + 1 < slots) index()[count_++] = size_;
     std::memcpy(const_cast<char*>(bytes()) + size_, encoded.data(), encoded.size());
     size_ += static_cast<std::uint32_t>(encoded.size());
     index()[count_++] = size_;
+    if (leaves_holes) holes_ = true;
     return true;
   }
 
