@@ -228,6 +228,10 @@ TEST_CASE("HEAD with Connection: close is told that the connection is closed", "
   CHECK(head.count("Connection") == 1);
   CHECK(head.header("Transfer-Encoding") == "chunked");
   CHECK(connection.read_to_end().empty());
+
+  Connection stream(s.server.port());
+  stream.send("GET /c HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+  CHECK(stream.read_head().header("Connection") == "keep-alive");
 }
 
 TEST_CASE("a client's half-close, close or reset ends its stream", "[scenario][WIRE-4]") {

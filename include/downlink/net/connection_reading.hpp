@@ -148,7 +148,9 @@ DOWNLINK_DECL void Connection::open_stream(const TransportOps& transport) {
   wire::append_header(headers, "Content-Type", transport.content_type);
   headers += transport.headers;
   const bool keeps = !http.close_after && ops.chunked;
-  headers += keeps ? "Connection: keep-alive\r\n" : "Connection: close\r\n";
+  // A stream says keep-alive to HTTP/1.1 whatever was asked for (WIRE §4); an answer to HEAD is over at once.
+  const bool says_keeps = http.head.method() == "HEAD" ? keeps : ops.chunked;
+  headers += says_keeps ? "Connection: keep-alive\r\n" : "Connection: close\r\n";
   if (ops.chunked) headers += "Transfer-Encoding: chunked\r\n";
   std::string head;
   wire::append_status_line(head, 200);
