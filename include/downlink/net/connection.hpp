@@ -172,9 +172,9 @@ class Connection : public Carrier, public ShardMember {
     struct AnswerHold final : Hold {
       explicit AnswerHold(Connection& who) : connection(who) {}
       void let_go(const EncodedUse& use) override {
-        auto& outgoing = connection.http_->outgoing;
-        if (!outgoing.holds(use)) return;
-        outgoing.clear();  // at once: whether others have to go too is asked next
+        auto& answer = connection.http_->outgoing;
+        if (!answer.holds(use)) return;
+        answer.clear();  // at once: whether others have to go too is asked next
         connection.close(true);
       }
       Connection& connection;
