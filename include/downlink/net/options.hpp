@@ -7,7 +7,7 @@
 #include <vector>
 
 #include <downlink/route/cors.hpp>
-#include <downlink/session/stream_session.hpp>
+#include <downlink/session/carrier.hpp>
 #include <downlink/transport/negotiation.hpp>
 #include <downlink/wire/request_parser.hpp>
 

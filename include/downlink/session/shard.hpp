@@ -6,16 +6,13 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
-#include <iterator>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <random>
 #include <string>
 #include <thread>
 #include <unordered_map>
 #include <utility>
-#include <vector>
 
 #include <downlink/asio.hpp>
 #include <downlink/channel/channel_state.hpp>
@@ -26,6 +23,7 @@
 #include <downlink/session/operation_storage.hpp>
 #include <downlink/session/raised.hpp>
 #include <downlink/session/shard_member.hpp>
+#include <downlink/session/shard_tasks.hpp>
 #include <downlink/session/timer_wheel.hpp>
 #include <downlink/wire/response.hpp>
 
@@ -42,7 +40,10 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
   using Acceptor = net::basic_socket_acceptor<net::ip::tcp, Executor>;
 
   Shard(net::io_context& context, bool one_thread)
-      : executor_(context.get_executor()), one_thread_(one_thread), wheel_(std::chrono::steady_clock::now()) {
+      : executor_(context.get_executor()),
+        one_thread_(one_thread),
+        tasks_(context),
+        wheel_(std::chrono::steady_clock::now()) {
     timer_.emplace(executor_);
     now_ = std::chrono::steady_clock::now();
   }
@@ -51,32 +52,23 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
   net::io_context& context() const { return executor_.context(); }
   bool one_thread() const { return one_thread_; }
 
-  /// What is run on the shard. One type for all, because each type posted costs a program a second of compiling.
-  using Task = std::function<void()>;
+  using Task = ShardTasks::Task;
 
   /// Runs `task` on the shard, in one of its later turns. Safe from any thread.
   void post(Task task) {
-    // Under the lock, because the task may be the last to keep the shard, and the loop may be about to go.
-    const std::lock_guard guard(tasks_mutex_);
-    if (gone_) return;
-    tasks_.push_back(std::move(task));
-    schedule();
+    tasks_.add(std::move(task), [this] { schedule(); });
   }
   /// Posts the task that `make` returns, which may own what belongs to the loop, as a socket: the loop does not go
   /// before it is posted, and takes it along when it goes. False where the loop has gone or, unless `even_resting`,
   /// nobody runs it any more, and then `make` was not called. Safe from any thread.
   template <class Function>
   bool post_made(Function&& make, bool even_resting = false) {
-    const std::lock_guard guard(tasks_mutex_);
-    if (gone_ || (!even_resting && context().stopped())) return false;
-    if (Task task = std::forward<Function>(make)()) tasks_.push_back(std::move(task));
-    schedule();
-    return true;
+    return tasks_.add_made(std::forward<Function>(make), even_resting, [this] { schedule(); });
   }
   /// The same, but at once when called on the shard, or when the shard is free and called from its loop.
   template <class Function>
   void dispatch(Function&& function) {
-    if (gone_ || !executor_.running_in_this_thread()) return post(std::forward<Function>(function));
+    if (gone() || !executor_.running_in_this_thread()) return post(std::forward<Function>(function));
     enter(std::forward<Function>(function));
   }
   /// For completion handlers, which the loop calls on one of its threads: goes on on the shard, at once when it is
@@ -177,7 +169,7 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
       member.shut_down();
     }
     if (timer_) timer_->cancel();
-    if (!gone_) coroutines_.cancel();  // else they go with the loop
+    if (!gone()) coroutines_.cancel();  // else they go with the loop
     for (auto& [channel, feed] : feeds_) {
       if (feed) feed->leave();  // else there was no memory for it
     }
@@ -229,38 +221,22 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
   }
 
   /// Calls `call` when the loop goes. Safe from any thread.
-  void at_end(Task call) {
-    const std::lock_guard guard(tasks_mutex_);
-    ends_.push_back(std::move(call));
-  }
+  void at_end(Task call) { tasks_.at_end(std::move(call)); }
 
   /// The loop itself is going: the same as `shut_down`, and nothing of the loop's is kept. Nothing may be posted from
   /// here on.
   void let_go() {
-    {
-      const std::lock_guard guard(tasks_mutex_);
-      gone_ = true;
-    }
+    tasks_.close();
     shut_down();
     feeds_.clear();
     timer_.reset();
-    std::vector<Task> dropped;
-    std::vector<Task> ends;
-    {
-      const std::lock_guard guard(tasks_mutex_);
-      dropped.swap(tasks_);
-      ends.swap(ends_);
-    }
-    for (const auto& end : ends) end();
+    tasks_.end();
   }
   /// Whether what is posted is not run, for now or for ever: the loop is gone, or nobody runs it any more. Safe from
   /// any thread.
-  bool rests() {
-    const std::lock_guard guard(tasks_mutex_);
-    return gone_ || context().stopped();
-  }
+  bool rests() { return tasks_.rest(); }
   /// Whether the loop is gone; safe from any thread that does not race with the loop's own end.
-  bool gone() const { return gone_; }
+  bool gone() const { return tasks_.gone(); }
 
  private:
   static constexpr std::size_t sends_at_once = 256;
@@ -290,7 +266,7 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
   };
 
   void schedule() noexcept {
-    if (gone_) return;
+    if (gone()) return;
     if (scheduled_.exchange(true, std::memory_order_acq_rel)) return;
     if (auto self = weak_from_this().lock()) net::post(executor_, Turn{std::move(self)});
   }
@@ -320,33 +296,8 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
   }
   bool runs_here() const { return thread_.load(std::memory_order_relaxed) == std::this_thread::get_id(); }
 
-  void run_tasks() {
-    {
-      const std::lock_guard guard(tasks_mutex_);
-      running_.swap(tasks_);
-    }
-    struct Running {
-      Shard& shard;
-      std::size_t begun = 0;
-      bool done = false;
-      ~Running() {
-        if (!done) {
-          // One has thrown: the others, and what else there is, are for the next turn.
-          const std::lock_guard guard(shard.tasks_mutex_);
-          const auto rest = shard.running_.begin() + static_cast<std::ptrdiff_t>(begun);
-          shard.tasks_.insert(shard.tasks_.begin(), std::make_move_iterator(rest),
-                              std::make_move_iterator(shard.running_.end()));
-          shard.schedule();
-        }
-        shard.running_.clear();
-      }
-    } running{*this};
-    while (running.begun < running_.size()) running_[running.begun++]();
-    running.done = true;
-  }
-
   void take_turn() {
-    run_tasks();
+    tasks_.run([this] { schedule(); });
     if (stopped_) return;
     struct InTurn {
       explicit InTurn(Shard& owner) : shard(owner) { shard.in_turn_ = true; }
@@ -480,11 +431,8 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
   std::atomic<bool> busy_{false};
   std::atomic<bool> wanted_{false};
   std::atomic<std::thread::id> thread_{};
-  std::mutex tasks_mutex_;
-  std::vector<Task> tasks_;
-  std::vector<Task> running_;
+  ShardTasks tasks_;
   Coroutines coroutines_;
-  std::vector<Task> ends_;
 
   OperationStorage<128> turn_storage_;
   std::atomic<bool> scheduled_{false};
@@ -505,7 +453,6 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
   std::function<void()> drained_;
   DrainEnd drain_end_{*this};
   TimePoint drain_due_ = {};
-  std::atomic<bool> gone_{false};
   std::atomic<bool> stopped_{false};
   bool in_turn_ = false;
   bool reading_ = false;

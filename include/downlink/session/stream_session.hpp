@@ -11,69 +11,14 @@
 #include <vector>
 
 #include <downlink/misuse.hpp>
+#include <downlink/session/carrier.hpp>
 #include <downlink/session/feed.hpp>
 #include <downlink/session/peer.hpp>
 #include <downlink/session/shard.hpp>
 #include <downlink/session/stream.hpp>
 #include <downlink/transport/transport.hpp>
 
-namespace downlink {
-
-/// How streams are kept.
-struct StreamOptions {
-  /// A stream in which nothing was sent for this long is sent something that a client ignores; a WebSocket from which
-  /// nothing came is pinged, and dropped after another interval of silence. By default 30 s: half of the 60 s after
-  /// which most proxies close what is silent.
-  std::chrono::milliseconds heartbeat{30'000};
-  /// A connection that takes no bytes for this long, while some wait for it, is reset. By default 30 s: longer than a
-  /// network's stall or a telephone's change of cells, short enough that readers who have stopped do not pile up.
-  std::chrono::milliseconds write_timeout{30'000};
-  /// What a stream tells its clients to wait before they reconnect. By default 3 s, about what browsers wait unasked.
-  std::chrono::milliseconds retry{3'000};
-  /// Bytes of direct replies and control frames that may wait for one peer; past it the peer is closed (1013). By
-  /// default 64 KiB more than 1 MiB, and in any case than `EndpointOptions::max_message`: an echo of the largest
-  /// message fits, with pongs beside it.
-  std::size_t max_peer_queue = (std::size_t{1} << 20) + (std::size_t{64} << 10);
-};
-
-namespace detail {
-
-/// The connection as a session sees it.
-class Carrier : public PeerState::Link {
- public:
-  explicit Carrier(Shard& shard) : shard_(shard) {}
-
-  Shard& shard() const { return shard_; }
-  virtual const StreamOptions& stream_options() const = 0;
-
-  virtual IoResult try_write(std::span<const net::const_buffer> buffers) = 0;
-  /// The descriptor of a socket that somebody else may send to with `try_write`'s effect, or -1.
-  virtual int socket_to_send() const { return -1; }
-  /// How many of the bytes last offered, behind those that were written, are to be finished before any others.
-  virtual std::size_t committed() const { return 0; }
-  /// Calls `writable` of the session once the peer takes bytes again.
-  virtual void await_writable() = 0;
-  /// How long the peer's system has acknowledged nothing of what was sent; zero where that is not known.
-  virtual std::chrono::milliseconds unacknowledged() const { return {}; }
-  /// The session's last byte has been sent: close in an orderly way. The session outlives the call.
-  virtual void session_done(EndReason reason) = 0;
-  /// The connection is broken or timed out: reset it. The session outlives the call.
-  virtual void session_broken(EndReason reason) = 0;
-  /// It is decided that the session ends, and why: the first of what is told of its end.
-  virtual void session_ends(const Ending&) {}
-  /// The transport, which may be the application's, has thrown this: the session is about to end.
-  virtual void transport_failed(const std::exception_ptr&) {}
-  /// The peer has sent a message. To take no further one for now, call `pause` of the session.
-  virtual void message_came(std::string data, bool binary) = 0;
-  /// The most bytes that a message of the peer's may have.
-  virtual std::size_t max_message() const = 0;
-
- protected:
-  ~Carrier() = default;
-
- private:
-  Shard& shard_;
-};
+namespace downlink::detail {
 
 /// One subscriber of one channel over a stream: it sends ranges of the encoded log from its cursor on, and between
 /// messages what is meant for this peer alone. It has no queue of messages and takes no memory when its peer is slow.
@@ -511,5 +456,4 @@ class StreamSession : public Subscriber {
   EndReason reason_ = EndReason::peer_left;
 };
 
-}  // namespace detail
-}  // namespace downlink
+}  // namespace downlink::detail
