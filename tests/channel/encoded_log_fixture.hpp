@@ -10,6 +10,7 @@
 
 #include <downlink/channel/channel_state.hpp>
 
+#include "channel/log_fixture.hpp"
 #include "support/catch.hpp"
 #include "support/manual_clock.hpp"
 
@@ -30,9 +31,6 @@ using detail::ReadLimits;
 using detail::Record;
 using detail::RecordPtr;
 using std::chrono::milliseconds;
-
-inline constexpr std::uint64_t epoch = 7;
-inline constexpr std::size_t no_limit = ~std::size_t{0} >> 1;
 
 struct Plain {
   static void encode(std::string& out, const MessageView& message) {
@@ -139,6 +137,8 @@ inline void require_same(const std::string& found, const std::string& wanted) {
 }
 
 struct EncodedLogFixture {
+  static constexpr std::uint64_t epoch = 7;
+
   explicit EncodedLogFixture(ChannelOptions wanted = {}) : clock(std::make_shared<ManualClock>()) {
     wanted.clock = clock;
     if (wanted.history.max_messages == 1000) wanted.history.max_messages = 100'000;

@@ -14,10 +14,9 @@
 using namespace std::chrono_literals;
 using namespace downlink;
 using namespace downlink::testing;
-using Fixture = EncodedLogFixture;
 
 TEST_CASE("a range is the encodings of the messages from its start on", "[channel][DESIGN-1]") {
-  Fixture f;
+  EncodedLogFixture f;
   f.publish("one");
   f.publish("two");
   Range range;
@@ -34,7 +33,7 @@ TEST_CASE("a range is the encodings of the messages from its start on", "[channe
 }
 
 TEST_CASE("a reader that has everything gets nothing and stays where it is", "[channel][DESIGN-1]") {
-  Fixture f;
+  EncodedLogFixture f;
   Range range;
   f.state->read(plain, 1, {}, range);
   CHECK(range.pieces.empty());
@@ -47,7 +46,7 @@ TEST_CASE("a reader that has everything gets nothing and stays where it is", "[c
 }
 
 TEST_CASE("the limits cut a range between messages and say that more follows", "[channel][DESIGN-3.7]") {
-  Fixture f;
+  EncodedLogFixture f;
   f.publish_many(500, 300);
   Range range;
   const std::size_t one = encoded(plain, *live_records(*f.state, 1).front()).size();
@@ -75,7 +74,7 @@ TEST_CASE("a message that a form has no bytes for is passed over and not counted
       if (message.data != "none") out += message.data;
     }
   };
-  Fixture f;
+  EncodedLogFixture f;
   for (const auto* data : {"a", "none", "b", "none"}) f.publish(data);
   Range range;
   f.state->read(&form_ops<Choosy>, 1, {}, range);
@@ -91,7 +90,7 @@ TEST_CASE("a message that a form has no bytes for is passed over and not counted
 }
 
 TEST_CASE("a range that its byte limit cuts counts the bytes of its pieces alone", "[channel][DESIGN-1]") {
-  Fixture f;
+  EncodedLogFixture f;
   f.publish_many(3000, 100);
   for (const std::size_t bytes : {100'000u, 130'001u, 262'144u}) {
     Range range;
@@ -102,7 +101,7 @@ TEST_CASE("a range that its byte limit cuts counts the bytes of its pieces alone
 }
 
 TEST_CASE("ranges join to exactly the messages whatever the limits and the start", "[channel][DESIGN-1]") {
-  Fixture f;
+  EncodedLogFixture f;
   std::mt19937 random(10);
   for (int i = 0; i < 1500; ++i) f.publish(std::string(random() % 400, 'x'));
   const ReadLimits all[] = {{},
@@ -128,7 +127,7 @@ TEST_CASE("the first reader may stand anywhere: whoever comes before it misses n
   for (const Position first :
        {Position{1}, Position{200}, Position{256}, Position{257}, Position{258}, Position{299}}) {
     CAPTURE(first);
-    Fixture f;
+    EncodedLogFixture f;
     f.publish_many(300);
     f.check(plain, first);
     f.check(plain, 1);
@@ -139,7 +138,7 @@ TEST_CASE("the first reader may stand anywhere: whoever comes before it misses n
 TEST_CASE("a reader of the newest does not hide what nobody has read before it", "[channel][WIRE-1]") {
   for (const int before : {1, 250, 5000}) {
     CAPTURE(before);
-    Fixture f;
+    EncodedLogFixture f;
     f.publish_many(before);
     f.check(plain, 1);
     f.publish_many(600);
@@ -151,7 +150,7 @@ TEST_CASE("a reader of the newest does not hide what nobody has read before it",
 }
 
 TEST_CASE("messages beyond a segment's size come whole, among small ones", "[channel][DESIGN-1]") {
-  Fixture f;
+  EncodedLogFixture f;
   for (const std::size_t size : {10u, 65'000u, 65'536u, 20u, 300'000u, 0u, 70'000u, 4096u, 30u, 1'000'000u, 5u}) {
     f.publish(std::string(size, static_cast<char>('a' + size % 26)));
     f.check(plain, f.state->head());
@@ -161,7 +160,7 @@ TEST_CASE("messages beyond a segment's size come whole, among small ones", "[cha
 }
 
 TEST_CASE("encodings that were made stay, as messages come", "[channel][DESIGN-1]") {
-  Fixture f;
+  EncodedLogFixture f;
   f.publish("one");
   Range before;
   f.state->read(plain, 1, {}, before);
@@ -174,7 +173,7 @@ TEST_CASE("encodings that were made stay, as messages come", "[channel][DESIGN-1
 }
 
 TEST_CASE("superseded and expired messages are left out of what was encoded already", "[channel][WIRE-1]") {
-  Fixture f;
+  EncodedLogFixture f;
   f.publish("1");
   f.publish("2", "k");
   f.publish("3");
@@ -194,7 +193,7 @@ TEST_CASE("superseded and expired messages are left out of what was encoded alre
 }
 
 TEST_CASE("a segment whose messages are mostly dead is made again without them", "[channel][DESIGN-1]") {
-  Fixture f;
+  EncodedLogFixture f;
   for (int i = 0; i < 4000; ++i)
     f.publish(std::string(50, 'x'), i % 10 ? std::optional("k" + std::to_string(i)) : std::nullopt);
   f.check(plain, 1);
@@ -211,7 +210,7 @@ TEST_CASE("a segment whose messages are mostly dead is made again without them",
 }
 
 TEST_CASE("when all that is left is dead, a reader goes on behind it", "[channel][WIRE-1]") {
-  Fixture f;
+  EncodedLogFixture f;
   f.publish_many(3);
   for (int i = 0; i < 300; ++i) f.publish("x", {}, 5ms);
   f.check(plain, 1);
@@ -227,7 +226,7 @@ TEST_CASE("when all that is left is dead, a reader goes on behind it", "[channel
 }
 
 TEST_CASE("the message that a byte belongs to is found, for what was sent in part", "[channel][DESIGN-3.4]") {
-  Fixture f;
+  EncodedLogFixture f;
   std::mt19937 random(11);
   for (int i = 0; i < 100; ++i) f.publish(std::string(random() % 60, 'x'), i % 3 ? std::nullopt : std::optional("key"));
   Range range;
@@ -243,7 +242,7 @@ TEST_CASE("the message that a byte belongs to is found, for what was sent in par
 }
 
 TEST_CASE("a reader whose next message was evicted is told so and gets nothing", "[channel][WIRE-1]") {
-  Fixture f({.history = {.max_messages = 10}});
+  EncodedLogFixture f({.history = {.max_messages = 10}});
   f.publish_many(10);
   f.check(plain, 1);
   f.publish("eleven");
@@ -258,7 +257,7 @@ TEST_CASE("a reader whose next message was evicted is told so and gets nothing",
 }
 
 TEST_CASE("what was read stays readable after it was evicted", "[channel][DESIGN-3.4]") {
-  Fixture f({.history = {.max_messages = 10}, .max_encoded = 1});
+  EncodedLogFixture f({.history = {.max_messages = 10}, .max_encoded = 1});
   f.publish_many(10);
   const std::string wanted = expected(*f.state, plain, 1);
   Range range;
@@ -271,7 +270,7 @@ TEST_CASE("what was read stays readable after it was evicted", "[channel][DESIGN
 }
 
 TEST_CASE("what is evicted while a range is being encoded is not passed over in silence", "[channel][WIRE-1]") {
-  Fixture f({.history = {.max_messages = 400}});
+  EncodedLogFixture f({.history = {.max_messages = 400}});
   f.publish_many(400);
   const std::string first = expected(*f.state, plain, 1);
   // The first messages are being encoded when the history moves on beyond all of them.
@@ -290,10 +289,11 @@ TEST_CASE("what is evicted while a range is being encoded is not passed over in 
 }
 
 TEST_CASE("a jump is a loss for who stands before it, and a start for who comes after", "[channel][DESIGN-7]") {
-  Fixture f;
+  EncodedLogFixture f;
   f.publish_many(5);
   f.check(plain, 1);
-  for (const MessageId id : {MessageId{epoch, 100}, MessageId{epoch + 1, 1}, MessageId{epoch + 1, 3'000'000'000}}) {
+  for (const MessageId id : {MessageId{EncodedLogFixture::epoch, 100}, MessageId{EncodedLogFixture::epoch + 1, 1},
+                             MessageId{EncodedLogFixture::epoch + 1, 3'000'000'000}}) {
     const Position standing = f.state->head() + 1;
     REQUIRE(f.state->append({.data = "jumped"}, &id));
     Range range;
@@ -309,7 +309,7 @@ TEST_CASE("a jump is a loss for who stands before it, and a start for who comes 
 }
 
 TEST_CASE("a tiny cache changes nothing but the work", "[channel][DESIGN-3.5]") {
-  Fixture f({.max_encoded = 1});
+  EncodedLogFixture f({.max_encoded = 1});
   std::mt19937 random(12);
   for (int i = 0; i < 800; ++i) f.publish(std::string(random() % 600, 'x'));
   for (int i = 0; i < 30; ++i) {
@@ -323,7 +323,7 @@ TEST_CASE("the cache keeps to its bound", "[channel][DESIGN-3.5]") {
   Clock clock;
   const auto use = std::make_shared<EncodedUse>();
   const auto& footprint = use->cached;
-  LockedLog source{{}, Log(options, epoch), &clock};
+  LockedLog source{{}, Log(options, EncodedLogFixture::epoch), &clock};
   const std::size_t bound = 300'000;
   EncodedLog encoded_log(plain, source, use, bound);
   std::vector<RecordPtr> evicted;
@@ -356,7 +356,7 @@ TEST_CASE("encodings go when their messages have gone", "[channel][DESIGN-3.5]")
   Clock clock;
   const auto use = std::make_shared<EncodedUse>();
   const auto& footprint = use->cached;
-  LockedLog source{{}, Log(options, epoch), &clock};
+  LockedLog source{{}, Log(options, EncodedLogFixture::epoch), &clock};
   EncodedLog encoded_log(plain, source, use, std::size_t{1} << 30);
   std::vector<RecordPtr> evicted;
   Range range;

@@ -15,15 +15,14 @@
 using namespace std::chrono_literals;
 using namespace downlink;
 using namespace downlink::testing;
-using Fixture = EncodedLogFixture;
 
 TEST_CASE("random reads of a random log join to its live messages", "[channel][DESIGN-1][WIRE-1]") {
   for (unsigned seed = 1; seed <= 40; ++seed) {
     CAPTURE(seed);
     std::mt19937 random(seed);
     const auto below = [&](std::size_t bound) { return random() % bound; };
-    Fixture f({.history = {.max_messages = below(2) ? 50 + below(500) : 50'000},
-               .max_encoded = below(3) == 0 ? 1 : 10'000 + below(500'000)});
+    EncodedLogFixture f({.history = {.max_messages = below(2) ? 50 + below(500) : 50'000},
+                         .max_encoded = below(3) == 0 ? 1 : 10'000 + below(500'000)});
     const bool keyed = below(2) == 0;
     const bool mortal = below(2) == 0;
     const bool large = below(4) == 0;
@@ -93,7 +92,7 @@ std::string follow(ChannelState& state, Form form, std::uint64_t last) {
     std::string_view text;
     const std::string bytes = bytes_of(range);
     for (text = bytes; !text.empty() && wrong.empty();) {
-      const std::string start = MessageId{epoch, ++offset}.to_string() + "||";
+      const std::string start = MessageId{EncodedLogFixture::epoch, ++offset}.to_string() + "||";
       const auto end = text.find('\n');
       if (!text.starts_with(start) || end == text.npos) wrong = "not " + start;
       text.remove_prefix(std::min(text.size(), end + 1));
@@ -114,7 +113,7 @@ TEST_CASE("two threads that read one form while another publishes get each messa
                          .max_lag = std::size_t{1} << 30,
                          .max_lag_messages = std::size_t{1} << 30,
                          .max_encoded = 200'000};
-  ChannelState state(options, epoch);
+  ChannelState state(options, EncodedLogFixture::epoch);
   std::string wrong[3];
   std::vector<std::thread> threads;
   for (int i = 0; i < 3; ++i) {

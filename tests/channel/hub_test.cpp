@@ -19,11 +19,11 @@ using namespace downlink;
 
 namespace {
 
-constexpr StartRequest latest{StartRequest::Kind::latest, {}, 0};
+constexpr StartRequest from_latest{StartRequest::Kind::latest, {}, 0};
 
 /// A hub whose time is moved by hand.
-struct Fixture {
-  explicit Fixture(HubOptions options = {}) : clock(std::make_shared<testing::ManualClock>()) {
+struct HubFixture {
+  explicit HubFixture(HubOptions options = {}) : clock(std::make_shared<testing::ManualClock>()) {
     options.channel.clock = clock;
     hub.emplace(options);
   }
@@ -85,7 +85,7 @@ TEST_CASE("contradictory options of a hub are refused when it is made", "[channe
 }
 
 TEST_CASE("a hub holds as many channels as its limit allows", "[channel][DESIGN-3.5]") {
-  Fixture f({.max_channels = 3, .idle_expiry = 60s});
+  HubFixture f({.max_channels = 3, .idle_expiry = 60s});
   for (const char* name : {"a", "b", "c"}) REQUIRE(f.hub->open(name));
   CHECK(f.hub->open("d").error() == make_error_code(errc::too_many_channels));
   CHECK(f.hub->open("a"));
@@ -102,7 +102,7 @@ TEST_CASE("a hub holds as many channels as its limit allows", "[channel][DESIGN-
 
 TEST_CASE("a full hub does not look at all its channels for each refusal", "[channel][DESIGN-3.5]") {
   constexpr std::size_t many = 20'000;
-  Fixture f({.max_channels = many, .idle_expiry = 60s});
+  HubFixture f({.max_channels = many, .idle_expiry = 60s});
   for (std::size_t i = 0; i < many; ++i) REQUIRE(f.hub->open(std::to_string(i)));
   const auto time_of = [&](auto&& call) {
     const auto begin = std::chrono::steady_clock::now();
@@ -115,7 +115,7 @@ TEST_CASE("a full hub does not look at all its channels for each refusal", "[cha
 }
 
 TEST_CASE("an idle channel expires, and its name begins a new epoch", "[channel][WIRE-1]") {
-  Fixture f({.idle_expiry = 60s});
+  HubFixture f({.idle_expiry = 60s});
   const auto before = f.epoch("a");
   f.clock->move(60s - 1ms);
   CHECK(f.epoch("a") == before);
@@ -125,24 +125,24 @@ TEST_CASE("an idle channel expires, and its name begins a new epoch", "[channel]
 }
 
 TEST_CASE("a channel that may be idle for ever never expires", "[channel][DESIGN-4]") {
-  Fixture f({.idle_expiry = std::chrono::milliseconds::max()});
+  HubFixture f({.idle_expiry = std::chrono::milliseconds::max()});
   const auto before = f.epoch("a");
   f.clock->move(std::chrono::hours(24 * 365));
   CHECK(f.epoch("a") == before);
 }
 
 TEST_CASE("publishing, reading and leaving a channel keep it from expiring", "[channel][DESIGN-4]") {
-  Fixture f({.idle_expiry = 60s});
+  HubFixture f({.idle_expiry = 60s});
   const auto before = f.epoch("a");
   f.clock->move(40s);
   Publisher(f.hub->open("a").value()).publish({});
   f.clock->move(40s);
   CHECK(f.epoch("a") == before);
-  detail::ChannelAccess::state(f.hub->open("a").value())->start(latest, DefaultStart::latest);
+  detail::ChannelAccess::state(f.hub->open("a").value())->start(from_latest, DefaultStart::latest);
   f.clock->move(40s);
   CHECK(f.epoch("a") == before);
   auto* state = detail::ChannelAccess::state(f.hub->open("a").value()).get();
-  state->attach(latest, DefaultStart::latest);
+  state->attach(from_latest, DefaultStart::latest);
   f.clock->move(40s);
   state->detach();
   f.clock->move(40s);
@@ -152,7 +152,7 @@ TEST_CASE("publishing, reading and leaving a channel keep it from expiring", "[c
 }
 
 TEST_CASE("a channel that somebody holds a handle to never expires", "[channel][DESIGN-4]") {
-  Fixture f({.idle_expiry = 60s});
+  HubFixture f({.idle_expiry = 60s});
   std::optional<Channel> held = f.hub->open("a").value();
   std::optional<Publisher> publisher = Publisher(*held);
   const auto before = held->latest().epoch;
@@ -169,7 +169,7 @@ TEST_CASE("a channel that somebody holds a handle to never expires", "[channel][
 }
 
 TEST_CASE("a channel is idle from when its last handle was seen on", "[channel][DESIGN-4]") {
-  Fixture f({.idle_expiry = 60s});
+  HubFixture f({.idle_expiry = 60s});
   std::optional<Channel> held = f.hub->open("a").value();
   const auto before = held->latest().epoch;
   f.clock->move(24h);
@@ -186,7 +186,7 @@ TEST_CASE("a channel is idle from when its last handle was seen on", "[channel][
 }
 
 TEST_CASE("an idle time below zero is none", "[channel][DESIGN-3.8]") {
-  Fixture f({.idle_expiry = std::chrono::milliseconds::min()});
+  HubFixture f({.idle_expiry = std::chrono::milliseconds::min()});
   const auto before = f.epoch("a");
   CHECK(f.epoch("a") != before);
   const Channel held = f.hub->open("b").value();
@@ -204,9 +204,9 @@ TEST_CASE("no two channels of a hub, or of two, have an epoch in common", "[chan
 }
 
 TEST_CASE("a channel that somebody is subscribed to never expires", "[channel][DESIGN-4]") {
-  Fixture f({.idle_expiry = 60s});
+  HubFixture f({.idle_expiry = 60s});
   auto* state = detail::ChannelAccess::state(f.hub->open("a").value()).get();
-  state->attach(latest, DefaultStart::latest);
+  state->attach(from_latest, DefaultStart::latest);
   f.clock->move(24h);
   f.hub->expire_idle();
   CHECK(f.hub->size() == 1);
@@ -219,7 +219,7 @@ TEST_CASE("a channel that somebody is subscribed to never expires", "[channel][D
 }
 
 TEST_CASE("expiring takes the idle channels alone", "[channel][DESIGN-4]") {
-  Fixture f({.idle_expiry = 60s});
+  HubFixture f({.idle_expiry = 60s});
   for (int i = 0; i < 100; ++i) f.epoch("old" + std::to_string(i));
   f.clock->move(30s);
   const auto young = f.epoch("young");
@@ -230,7 +230,7 @@ TEST_CASE("expiring takes the idle channels alone", "[channel][DESIGN-4]") {
 }
 
 TEST_CASE("opening channels lets go of idle ones bit by bit", "[channel][DESIGN-3.5]") {
-  Fixture f({.idle_expiry = 60s});
+  HubFixture f({.idle_expiry = 60s});
   for (int i = 0; i < 1000; ++i) f.epoch("old" + std::to_string(i));
   f.clock->move(60s);
   const Channel held = f.hub->open("held").value();

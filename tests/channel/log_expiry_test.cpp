@@ -7,10 +7,9 @@
 using namespace std::chrono_literals;
 using namespace downlink;
 using namespace downlink::testing;
-using Fixture = LogFixture;
 
 TEST_CASE("a message that a newer one of its key supersedes is passed over, never a gap", "[channel][WIRE-1]") {
-  Fixture f;
+  LogFixture f;
   f.publish(1, "a");
   f.publish(1, "b");
   f.publish(1, "a");
@@ -26,7 +25,7 @@ TEST_CASE("a message that a newer one of its key supersedes is passed over, neve
 }
 
 TEST_CASE("a superseded message that leaves the history's place makes no gap", "[channel][WIRE-1]") {
-  Fixture f({.history = {.max_messages = 2}});
+  LogFixture f({.history = {.max_messages = 2}});
   f.publish(1, "a");
   f.publish(1, "a");
   f.publish();
@@ -40,7 +39,7 @@ TEST_CASE("a superseded message that leaves the history's place makes no gap", "
 }
 
 TEST_CASE("a key may come again after its last message has left the history", "[channel][WIRE-1]") {
-  Fixture f({.history = {.max_messages = 2}});
+  LogFixture f({.history = {.max_messages = 2}});
   f.publish(1, "a");
   f.publish_many(2);
   f.publish(1, "a");
@@ -51,7 +50,7 @@ TEST_CASE("a key may come again after its last message has left the history", "[
 }
 
 TEST_CASE("the empty key is a key, and none is none", "[channel][DESIGN-4]") {
-  Fixture f;
+  LogFixture f;
   f.publish(1, "");
   f.publish();
   f.publish(1, "");
@@ -60,7 +59,7 @@ TEST_CASE("the empty key is a key, and none is none", "[channel][DESIGN-4]") {
 }
 
 TEST_CASE("a message past its time to live is passed over, never a gap", "[channel][WIRE-1]") {
-  Fixture f;
+  LogFixture f;
   f.publish(1, {}, 100ms);
   f.publish();
   f.publish(1, {}, 50ms);
@@ -79,7 +78,7 @@ TEST_CASE("a message past its time to live is passed over, never a gap", "[chann
 }
 
 TEST_CASE("a message without time to live is never delivered and still has an id", "[channel][WIRE-1]") {
-  Fixture f;
+  LogFixture f;
   CHECK(f.publish(1, {}, 0ms).offset == 1);
   CHECK(f.publish(1, {}, -5ms).offset == 2);
   CHECK(f.publish(1, {}, milliseconds::min()).offset == 3);
@@ -89,7 +88,7 @@ TEST_CASE("a message without time to live is never delivered and still has an id
 }
 
 TEST_CASE("the longest time to live and the longest age are as good as for ever", "[channel][DESIGN-3.8]") {
-  Fixture f({.history = {.max_age = milliseconds::max()}});
+  LogFixture f({.history = {.max_age = milliseconds::max()}});
   f.publish(1, {}, milliseconds::max());
   f.publish();
   f.now += 24h * 365;
@@ -98,7 +97,7 @@ TEST_CASE("the longest time to live and the longest age are as good as for ever"
 }
 
 TEST_CASE("the expiry of a superseded message takes nothing else along", "[channel][WIRE-1]") {
-  Fixture f;
+  LogFixture f;
   f.publish(1, "a", 10ms);
   f.publish(1, "a");
   f.now += 1s;
@@ -110,7 +109,7 @@ TEST_CASE("the expiry of a superseded message takes nothing else along", "[chann
 }
 
 TEST_CASE("a channel of latest values stays right over many superseded messages", "[channel][WIRE-1]") {
-  Fixture f;
+  LogFixture f;
   const std::string keys[] = {"a", "b", "c"};
   f.publish();
   for (int i = 0; i < 10'000; ++i) f.publish(2, keys[i % 3]);
@@ -131,7 +130,7 @@ TEST_CASE("a channel of latest values stays right over many superseded messages"
 }
 
 TEST_CASE("what comes after many that died at once is found like any other", "[channel][WIRE-1]") {
-  Fixture f;
+  LogFixture f;
   f.publish();
   for (int i = 0; i < 100; ++i) f.publish(1, {}, 0ms);
   f.publish_many(2);
@@ -142,7 +141,7 @@ TEST_CASE("what comes after many that died at once is found like any other", "[c
 }
 
 TEST_CASE("times to live cost no memory once their messages have gone", "[channel][DESIGN-3.5]") {
-  Fixture f({.history = {.max_messages = 10}});
+  LogFixture f({.history = {.max_messages = 10}});
   for (int i = 0; i < 1000; ++i) f.publish(1, {}, i % 3 == 0 ? milliseconds::max() : milliseconds(24h));
   CHECK(f.log.expiries() <= 100);
   f.now += 24h;

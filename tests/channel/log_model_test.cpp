@@ -13,7 +13,6 @@
 using namespace std::chrono_literals;
 using namespace downlink;
 using namespace downlink::testing;
-using Fixture = LogFixture;
 
 namespace {
 
@@ -267,7 +266,7 @@ class Comparison {
   const unsigned mortal_;
   std::mt19937 random_;
   std::uint64_t epochs_ = 0;
-  Fixture f_;
+  LogFixture f_;
   Model model_;
 };
 

@@ -9,10 +9,9 @@
 using namespace std::chrono_literals;
 using namespace downlink;
 using namespace downlink::testing;
-using Fixture = LogFixture;
 
 TEST_CASE("offsets are dense and begin at 1", "[channel][DESIGN-3.3]") {
-  Fixture f;
+  LogFixture f;
   CHECK(f.log.head() == 0);
   CHECK(f.log.id_of(0) == MessageId{epoch, 0});
   for (std::uint64_t offset = 1; offset <= 5; ++offset) CHECK(f.publish() == MessageId{epoch, offset});
@@ -21,7 +20,7 @@ TEST_CASE("offsets are dense and begin at 1", "[channel][DESIGN-3.3]") {
 }
 
 TEST_CASE("the history keeps as many messages as its count allows", "[channel][DESIGN-1]") {
-  Fixture f({.history = {.max_messages = 3}});
+  LogFixture f({.history = {.max_messages = 3}});
   f.publish_many(3);
   CHECK(f.live() == Positions{1, 2, 3});
   f.publish();
@@ -30,7 +29,7 @@ TEST_CASE("the history keeps as many messages as its count allows", "[channel][D
 }
 
 TEST_CASE("the history keeps as many payload bytes as its bound allows", "[channel][DESIGN-1]") {
-  Fixture f({.history = {.max_bytes = 10}});
+  LogFixture f({.history = {.max_bytes = 10}});
   for (const std::size_t size : {4u, 3u, 3u}) f.publish(size);
   CHECK(f.live() == Positions{1, 2, 3});
   f.publish(2);
@@ -41,7 +40,7 @@ TEST_CASE("the history keeps as many payload bytes as its bound allows", "[chann
 }
 
 TEST_CASE("the newest message is retained even when it alone exceeds the byte bound", "[channel][WIRE-1]") {
-  Fixture f({.history = {.max_bytes = 10}});
+  LogFixture f({.history = {.max_bytes = 10}});
   f.publish(5);
   f.publish(100);
   CHECK(f.live() == Positions{2});
@@ -52,7 +51,7 @@ TEST_CASE("the newest message is retained even when it alone exceeds the byte bo
 }
 
 TEST_CASE("the history lets go of messages past their age, the newest too", "[channel][DESIGN-1]") {
-  Fixture f({.history = {.max_age = 10s}});
+  LogFixture f({.history = {.max_age = 10s}});
   f.publish();
   f.now += 6s;
   f.publish();
@@ -72,7 +71,7 @@ TEST_CASE("the history lets go of messages past their age, the newest too", "[ch
 }
 
 TEST_CASE("a history of no messages still tells a gap from nothing new", "[channel][WIRE-1]") {
-  Fixture f({.history = {.max_messages = 0}});
+  LogFixture f({.history = {.max_messages = 0}});
   f.publish_many(2);
   CHECK(f.live().empty());
   CHECK(f.after(2).empty());
@@ -81,7 +80,7 @@ TEST_CASE("a history of no messages still tells a gap from nothing new", "[chann
 
 TEST_CASE("a cursor older than the history gives a gap, then the oldest message; one at its edge does not",
           "[channel][WIRE-1]") {
-  Fixture f({.history = {.max_messages = 3}});
+  LogFixture f({.history = {.max_messages = 3}});
   f.publish_many(10);
   CHECK(f.after(0) == Positions{gap, 8, 9, 10});
   CHECK(f.after(6) == Positions{gap, 8, 9, 10});
@@ -91,14 +90,14 @@ TEST_CASE("a cursor older than the history gives a gap, then the oldest message;
 }
 
 TEST_CASE("a cursor in the future is a gap", "[channel][WIRE-1]") {
-  Fixture f;
+  LogFixture f;
   f.publish_many(3);
   CHECK(f.after(4) == Positions{gap, 1, 2, 3});
   CHECK(f.after(~std::uint64_t{0}) == Positions{gap, 1, 2, 3});
 }
 
 TEST_CASE("a cursor of another epoch, or one that no log made, is a gap", "[channel][WIRE-1]") {
-  Fixture f;
+  LogFixture f;
   f.publish_many(2);
   CHECK(f.after(1, epoch + 1) == Positions{gap, 1, 2});
   CHECK(f.after(0, 0) == Positions{gap, 1, 2});
@@ -110,7 +109,7 @@ TEST_CASE("a cursor of another epoch, or one that no log made, is a gap", "[chan
 }
 
 TEST_CASE("the starts without a cursor are the oldest retained message and the end", "[channel][WIRE-1]") {
-  Fixture f({.history = {.max_messages = 3}});
+  LogFixture f({.history = {.max_messages = 3}});
   CHECK(f.from(f.log.start_earliest()).empty());
   f.publish_many(5);
   CHECK(f.from(f.log.start_earliest()) == Positions{3, 4, 5});
@@ -121,7 +120,7 @@ TEST_CASE("the starts without a cursor are the oldest retained message and the e
 
 TEST_CASE("history=N starts N messages before the end or at the oldest retained, never with a gap",
           "[channel][WIRE-1]") {
-  Fixture f({.history = {.max_messages = 5}});
+  LogFixture f({.history = {.max_messages = 5}});
   CHECK(f.from(f.log.start_before_end(3)).empty());
   f.publish_many(10);
   CHECK(f.from(f.log.start_before_end(0)).empty());
@@ -132,7 +131,7 @@ TEST_CASE("history=N starts N messages before the end or at the oldest retained,
 }
 
 TEST_CASE("history=N counts retained messages alone", "[channel][WIRE-1]") {
-  Fixture f;
+  LogFixture f;
   f.publish(1, "a");
   f.publish();
   f.publish(1, "b");
@@ -144,7 +143,7 @@ TEST_CASE("history=N counts retained messages alone", "[channel][WIRE-1]") {
 
 TEST_CASE("the live tail keeps what the history does not while there is somebody to send it to",
           "[channel][DESIGN-1]") {
-  Fixture f({.history = {.max_messages = 1}, .max_lag = 100});
+  LogFixture f({.history = {.max_messages = 1}, .max_lag = 100});
   f.publish_many(3);
   CHECK(f.live() == Positions{3});
   f.log.keep_tail(true);
@@ -163,7 +162,7 @@ TEST_CASE("the live tail keeps what the history does not while there is somebody
 }
 
 TEST_CASE("the live tail holds max_lag payload bytes at most, and the newest message always", "[channel][WIRE-7]") {
-  Fixture f({.history = {.max_messages = 1}, .max_lag = 10});
+  LogFixture f({.history = {.max_messages = 1}, .max_lag = 10});
   f.log.keep_tail(true);
   for (const std::size_t size : {4u, 3u, 3u}) f.publish(size);
   CHECK(f.log.tail_first() == 1);
@@ -179,7 +178,7 @@ TEST_CASE("the live tail holds max_lag payload bytes at most, and the newest mes
 }
 
 TEST_CASE("the live tail holds max_lag_messages at most", "[channel][WIRE-7]") {
-  Fixture f({.history = {.max_messages = 1}, .max_lag_messages = 4});
+  LogFixture f({.history = {.max_messages = 1}, .max_lag_messages = 4});
   f.log.keep_tail(true);
   f.publish_many(4);
   CHECK(f.log.tail_first() == 1);
@@ -189,7 +188,7 @@ TEST_CASE("the live tail holds max_lag_messages at most", "[channel][WIRE-7]") {
 }
 
 TEST_CASE("messages that were superseded or expired do not count as lag", "[channel][WIRE-1][WIRE-7]") {
-  Fixture f({.max_lag = 1000});
+  LogFixture f({.max_lag = 1000});
   f.publish_many(3);
   f.log.keep_tail(true);
   // A subscriber stands behind message 3 and has begun nothing since.
@@ -207,7 +206,7 @@ TEST_CASE("messages that were superseded or expired do not count as lag", "[chan
 }
 
 TEST_CASE("what is collected is bounded in records and bytes, and one record always comes", "[channel][DESIGN-3.5]") {
-  Fixture f;
+  LogFixture f;
   for (int i = 0; i < 10; ++i) f.publish(1000);
   std::vector<RecordPtr> records;
   f.log.collect(3, 2, no_limit, records);
@@ -240,7 +239,7 @@ TEST_CASE("evicted records are handed out, to be freed outside the lock", "[chan
 }
 
 TEST_CASE("a log goes on under the ids that it is given", "[channel][DESIGN-7]") {
-  Fixture f;
+  LogFixture f;
   f.publish_many(2);
   CHECK(f.seek({epoch, 3}));
   CHECK(f.publish() == MessageId{epoch, 3});
@@ -249,7 +248,7 @@ TEST_CASE("a log goes on under the ids that it is given", "[channel][DESIGN-7]")
 }
 
 TEST_CASE("an offset that is not past the newest is refused and changes nothing", "[channel][DESIGN-7]") {
-  Fixture f;
+  LogFixture f;
   f.publish_many(3);
   CHECK_FALSE(f.seek({epoch, 3}));
   CHECK_FALSE(f.seek({epoch, 1}));
@@ -260,7 +259,7 @@ TEST_CASE("an offset that is not past the newest is refused and changes nothing"
 }
 
 TEST_CASE("after a jump forward each standing cursor has a gap, and the ids go on from there", "[channel][DESIGN-7]") {
-  Fixture f;
+  LogFixture f;
   f.log.keep_tail(true);
   f.publish_many(3);
   const Position standing = f.log.start_latest().next;
@@ -282,7 +281,7 @@ TEST_CASE("after a jump forward each standing cursor has a gap, and the ids go o
 }
 
 TEST_CASE("in a new epoch each standing cursor has a gap, and old ids name nothing", "[channel][DESIGN-7]") {
-  Fixture f;
+  LogFixture f;
   f.log.keep_tail(true);
   f.publish_many(3);
   const Position standing = f.log.start_latest().next;
@@ -304,7 +303,7 @@ TEST_CASE("in a new epoch each standing cursor has a gap, and old ids name nothi
 }
 
 TEST_CASE("an epoch that begins in its middle knows no cursor before its beginning", "[channel][DESIGN-7]") {
-  Fixture f;
+  LogFixture f;
   f.publish_many(3);
   REQUIRE(f.seek({epoch + 1, 500}));
   CHECK(f.publish() == MessageId{epoch + 1, 500});
@@ -316,7 +315,7 @@ TEST_CASE("an epoch that begins in its middle knows no cursor before its beginni
 }
 
 TEST_CASE("however far the offsets jump, positions go on", "[channel][DESIGN-7]") {
-  Fixture f;
+  LogFixture f;
   constexpr auto end = ~std::uint64_t{0};
   f.publish();
   for (std::uint64_t i = 0; i < 3; ++i) {
@@ -337,7 +336,7 @@ TEST_CASE("however far the offsets jump, positions go on", "[channel][DESIGN-7]"
 }
 
 TEST_CASE("keys and times to live do not reach back over a jump", "[channel][DESIGN-7]") {
-  Fixture f;
+  LogFixture f;
   f.publish(1, "a", 10ms);
   REQUIRE(f.seek({epoch, 50}));
   f.publish(1, "a");
@@ -349,7 +348,7 @@ TEST_CASE("keys and times to live do not reach back over a jump", "[channel][DES
 }
 
 TEST_CASE("many epochs one after another leave the newest right", "[channel][DESIGN-7]") {
-  Fixture f;
+  LogFixture f;
   for (std::uint64_t next = 1; next <= 100; ++next) {
     REQUIRE(f.seek({epoch + next, next}));
     CHECK(f.publish() == MessageId{epoch + next, next});
@@ -361,7 +360,7 @@ TEST_CASE("many epochs one after another leave the newest right", "[channel][DES
 
 TEST_CASE("records of one block say where it begins, so that neighbouring readers share its encoding",
           "[channel][DESIGN-1]") {
-  Fixture f({.history = {.max_messages = 100'000}});
+  LogFixture f({.history = {.max_messages = 100'000}});
   for (int i = 0; i < 3000; ++i) f.publish(i % 7 == 0 ? 3000 : 10);
   std::vector<RecordPtr> records;
   f.log.collect(1, no_limit, no_limit, records);

@@ -32,7 +32,7 @@ using downlink::testing::TrackedLoop;
 
 namespace {
 
-struct Outcome {
+struct Published {
   error_code error;
   MessageId id;
 };
@@ -54,9 +54,9 @@ class SlowEngine final : public Engine {
 };
 
 /// Completes on `context`, into `outcome`.
-auto into(std::optional<Outcome>& outcome, net::io_context& context) {
+auto into(std::optional<Published>& outcome, net::io_context& context) {
   return net::bind_executor(context.get_executor(), [&outcome](error_code error, MessageId id) {
-    outcome = Outcome{error, id};
+    outcome = Published{error, id};
   });
 }
 
@@ -151,7 +151,7 @@ TEST_CASE("after the close publishing is an error", "[channel][DESIGN-4]") {
   channel.close();
   CHECK(publisher.publish({.data = "late"}).error() == failure(errc::channel_closed));
   net::io_context context;
-  std::optional<Outcome> outcome;
+  std::optional<Published> outcome;
   publisher.async_publish({.data = "late"}, into(outcome, context));
   context.run();
   REQUIRE(outcome);
@@ -170,7 +170,7 @@ TEST_CASE("publishing asynchronously calls back on the handler's executor, not b
           "[channel][DESIGN-4]") {
   const Channel channel;
   net::io_context context;
-  std::optional<Outcome> outcome;
+  std::optional<Published> outcome;
   Publisher(channel).async_publish({.data = "a"}, into(outcome, context));
   CHECK(channel.history_size() == 1);
   CHECK_FALSE(outcome);
@@ -183,7 +183,7 @@ TEST_CASE("publishing asynchronously calls back on the handler's executor, not b
 TEST_CASE("publishing asynchronously tells what is wrong with a message", "[channel][DESIGN-4]") {
   const Channel channel;
   net::io_context context;
-  std::optional<Outcome> outcome;
+  std::optional<Published> outcome;
   Publisher(channel).async_publish({.data = "\xff"}, into(outcome, context));
   context.run();
   REQUIRE(outcome);
@@ -254,7 +254,7 @@ TEST_CASE("a channel whose log is an engine's is published to asynchronously", "
   CHECK(engine->taken.empty());
 
   net::io_context context;
-  std::optional<Outcome> outcome;
+  std::optional<Published> outcome;
   publisher.async_publish({.data = "a", .event = "e"}, into(outcome, context));
   context.poll();
   CHECK_FALSE(outcome);
@@ -279,7 +279,7 @@ TEST_CASE("an engine's error is the publisher's", "[channel][DESIGN-7]") {
   const auto engine = std::make_shared<SlowEngine>();
   const Channel channel({.engine = engine});
   net::io_context context;
-  std::optional<Outcome> outcome;
+  std::optional<Published> outcome;
   Publisher(channel).async_publish({}, into(outcome, context));
   engine->answer(net::error::make_error_code(net::error::timed_out), {});
   context.run();
@@ -300,7 +300,7 @@ TEST_CASE("an engine that throws is an error of the publisher's, and its first a
   const bool answers = GENERATE(true, false);
   const Channel channel({.engine = std::make_shared<Failing>(answers)});
   net::io_context context;
-  std::optional<Outcome> outcome;
+  std::optional<Published> outcome;
   Publisher(channel).async_publish({}, into(outcome, context));
   context.run();
   REQUIRE(outcome);
@@ -364,7 +364,7 @@ TEST_CASE("an engine gets no message that may not be published", "[channel][DESI
   const auto engine = std::make_shared<SlowEngine>();
   const Channel channel({.max_message = 3, .engine = engine});
   net::io_context context;
-  std::optional<Outcome> outcome;
+  std::optional<Published> outcome;
   Publisher(channel).async_publish({.data = "long"}, into(outcome, context));
   context.run();
   REQUIRE(outcome);
@@ -377,7 +377,7 @@ TEST_CASE("a closed channel is closed for publishing through an engine too", "[c
   Channel channel({.engine = engine});
   channel.close();
   net::io_context context;
-  std::optional<Outcome> outcome;
+  std::optional<Published> outcome;
   Publisher(channel).async_publish({.data = "late"}, into(outcome, context));
   CHECK(engine->taken.empty());
   engine->answer({}, {1, 1});
@@ -391,7 +391,7 @@ TEST_CASE("while an engine has a message, the loop of whoever waits for it has s
   const auto engine = std::make_shared<SlowEngine>();
   const Channel channel({.engine = engine});
   net::io_context context;
-  std::optional<Outcome> outcome;
+  std::optional<Published> outcome;
   Publisher(channel).async_publish({}, into(outcome, context));
   context.poll();
   CHECK_FALSE(context.stopped());

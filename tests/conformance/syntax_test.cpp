@@ -4,11 +4,11 @@ using namespace downlink::testing;
 
 namespace {
 
-const std::string host = "Host: localhost\r\n";
+const std::string host_field = "Host: localhost\r\n";
 const std::string length = "Content-Length: 1\r\n";
 
 // A POST of one byte with this request line.
-std::string with_line(const std::string& line) { return line + "\r\n" + host + length + "\r\nx"; }
+std::string with_line(const std::string& line) { return line + "\r\n" + host_field + length + "\r\nx"; }
 std::string with_target(const std::string& target) { return with_line("POST " + target + " HTTP/1.1"); }
 // A POST of one byte with these lines behind the request line.
 std::string with_headers(const std::string& headers) {
@@ -60,12 +60,12 @@ TEST_CASE("a malformed request line is 400", "[conformance][WIRE-8][RFC9112-3]")
 
 TEST_CASE("an empty line before a request is passed over, other things are not", "[conformance][RFC9112-2.2]") {
   Hub hub;
-  hub.takes("\r\n" + with_headers(host), 202, {"x"});
+  hub.takes("\r\n" + with_headers(host_field), 202, {"x"});
   for (const std::string before : {"\n", "\r", " \r\n", "\t\r\n", " ", "\r\n ", "\r\n\n", "\r\r\n", "\v\r\n",
                                    "X: y\r\n", "\r\n\r\n\r\n\r\n\r\n\r\n"}) {
-    hub.refuses(before + with_headers(host), 400);
+    hub.refuses(before + with_headers(host_field), 400);
   }
-  hub.refuses(std::string("\0", 1) + with_headers(host), 400);
+  hub.refuses(std::string("\0", 1) + with_headers(host_field), 400);
 }
 
 TEST_CASE("a malformed target is 400, and each form of a good one is understood",
@@ -125,7 +125,7 @@ TEST_CASE("a CONNECT is refused, and the connection closed", "[conformance][WIRE
   for (const std::string target : {"localhost:80", "example.com:443", "/channels/c", "http://localhost/channels/c"}) {
     CAPTURE(target);
     auto client = hub.connect();
-    client.send("CONNECT " + target + " HTTP/1.1\r\n" + host + "\r\n" + Hub::behind());
+    client.send("CONNECT " + target + " HTTP/1.1\r\n" + host_field + "\r\n" + Hub::behind());
     const auto status = client.read_response().status;
     CHECK((status == 404 || status == 405));
     CHECK(client.read_to_end().empty());
@@ -136,8 +136,8 @@ TEST_CASE("a CONNECT is refused, and the connection closed", "[conformance][WIRE
 TEST_CASE("the header Host is there once and well-formed", "[conformance][WIRE-8][RFC9112-3.2]") {
   Hub hub;
   hub.refuses(with_headers(""), 400);
-  hub.refuses(with_headers(host + host), 400);
-  hub.refuses(with_headers(host + "hOsT: other\r\n"), 400);
+  hub.refuses(with_headers(host_field + host_field), 400);
+  hub.refuses(with_headers(host_field + "hOsT: other\r\n"), 400);
   hub.refuses(with_headers("Host: a, b\r\n"), 400);
   for (const std::string value : {"a b", "a/b", "http://a", "user@a", "a:b", "a:123456", "[::1", "::1", "a?b", "a#b",
                                   "\"a\"", "a\\b", "<a>", "\xC3\xA4", "a:1:2", ":80", "[]", "a^b"}) {
@@ -154,39 +154,40 @@ TEST_CASE("a header line is a name, a colon and a value, whatever hides in it", 
   for (const std::string line : {"no colon",    ": no name", " : x",   "A : b",    "A\t: b",   "A B: c", "A\xC3\xA4: b",
                                  "\xC3\xA4: b", "A(b): c",   "A/b: c", "A@b: c",   "A[b]: c",  "{A}: b", "A\": b",
                                  "A,B: c",      "A;B: c",    "A=B: c", "A\x01: b", "A\x7f: b", "\xFF: b"}) {
-    hub.refuses(with_headers(host + line + "\r\n"), 400);
-    hub.refuses(with_headers(line + "\r\n" + host), 400);
+    hub.refuses(with_headers(host_field + line + "\r\n"), 400);
+    hub.refuses(with_headers(line + "\r\n" + host_field), 400);
   }
   for (int c = 1; c < 0x20; ++c) {
     if (c == '\t') continue;
     const std::string control(1, static_cast<char>(c));
-    hub.refuses(with_headers(host + "A: b" + control + "c\r\n"), 400);
-    hub.refuses(with_headers(host + "A" + control + ": b\r\n"), 400);
-    hub.refuses(with_headers(host + "A: b" + control + "\r\n"), 400);
+    hub.refuses(with_headers(host_field + "A: b" + control + "c\r\n"), 400);
+    hub.refuses(with_headers(host_field + "A" + control + ": b\r\n"), 400);
+    hub.refuses(with_headers(host_field + "A: b" + control + "\r\n"), 400);
   }
   const std::string nul(1, '\0');
   for (const auto& line : {"A: b" + nul + "c", "A" + nul + ": b", nul + "A: b", "A: " + nul, std::string("A: b\x7f")}) {
-    hub.refuses(with_headers(host + line + "\r\n"), 400);
+    hub.refuses(with_headers(host_field + line + "\r\n"), 400);
   }
-  hub.refuses("POST /channels/c" + nul + " HTTP/1.1\r\n" + host + length + "\r\nx", 400);
-  hub.refuses("PO" + nul + "ST /channels/c HTTP/1.1\r\n" + host + length + "\r\nx", 400);
-  hub.takes(with_headers(host + "A:\r\nB: \t \r\nC:\tx\ty\t\r\n!#$%&'*+-.^_`|~0: \xFF\x80 \"\\(\r\n"), 202, {"x"});
+  hub.refuses("POST /channels/c" + nul + " HTTP/1.1\r\n" + host_field + length + "\r\nx", 400);
+  hub.refuses("PO" + nul + "ST /channels/c HTTP/1.1\r\n" + host_field + length + "\r\nx", 400);
+  hub.takes(with_headers(host_field + "A:\r\nB: \t \r\nC:\tx\ty\t\r\n!#$%&'*+-.^_`|~0: \xFF\x80 \"\\(\r\n"), 202,
+            {"x"});
 }
 
 TEST_CASE("a folded header is 400, wherever it stands", "[conformance][WIRE-8][RFC9112-5.2]") {
   Hub hub;
   for (const std::string fold : {" ", "\t", " folded", "\tfolded", "  Content-Length: 9", "\t\t"}) {
-    hub.refuses(with_headers(fold + "\r\n" + host), 400);
-    hub.refuses(with_headers(host + fold + "\r\n"), 400);
-    hub.refuses(with_headers(host + "A: b\r\n" + fold + "\r\n"), 400);
-    hub.refuses(with_headers(host + "A:\r\n" + fold + "\r\n"), 400);
-    hub.refuses("POST /channels/c HTTP/1.1\r\n" + host + length + fold + "\r\n\r\nx", 400);
+    hub.refuses(with_headers(fold + "\r\n" + host_field), 400);
+    hub.refuses(with_headers(host_field + fold + "\r\n"), 400);
+    hub.refuses(with_headers(host_field + "A: b\r\n" + fold + "\r\n"), 400);
+    hub.refuses(with_headers(host_field + "A:\r\n" + fold + "\r\n"), 400);
+    hub.refuses("POST /channels/c HTTP/1.1\r\n" + host_field + length + fold + "\r\n\r\nx", 400);
   }
 }
 
 TEST_CASE("a CR or LF alone is 400 anywhere in the head", "[conformance][WIRE-8][RFC9112-2.2]") {
   Hub hub;
-  const std::string whole = "POST /channels/c HTTP/1.1\r\n" + host + "A: b\r\n" + length + "\r\n";
+  const std::string whole = "POST /channels/c HTTP/1.1\r\n" + host_field + "A: b\r\n" + length + "\r\n";
   for (std::size_t at = 0; at < whole.size(); ++at) {
     if (whole[at] == '\r') {
       // A line that ends in LF alone, in CR alone, in CR CR LF and in LF CR.
@@ -206,7 +207,7 @@ TEST_CASE("what versions of llhttp have let through is refused", "[conformance][
   const std::string te = "Transfer-Encoding: chunked\r\n";
   const std::string chunks = "1\r\nx\r\n0\r\n\r\n";
   const auto post = [](const std::string& headers, const std::string& body) {
-    return "POST /channels/c HTTP/1.1\r\n" + host + headers + "\r\n" + body;
+    return "POST /channels/c HTTP/1.1\r\n" + host_field + headers + "\r\n" + body;
   };
   // A space before the colon (CVE-2021-22959).
   hub.refuses(post("Transfer-Encoding : chunked\r\n", chunks), 400);
@@ -228,7 +229,7 @@ TEST_CASE("what versions of llhttp have let through is refused", "[conformance][
   hub.refuses(post("Transfer-Encoding: chunked\r\n , identity\r\n", chunks), 400);
   hub.refuses(post("Transfer-Encoding:\r\n chunked\r\n", chunks), 400);
   hub.refuses(post(" Content-Length: 1\r\n", "x"), 400);
-  hub.refuses("POST /channels/c HTTP/1.1\r\n Content-Length: 1\r\n" + host + "\r\nx", 400);
+  hub.refuses("POST /channels/c HTTP/1.1\r\n Content-Length: 1\r\n" + host_field + "\r\nx", 400);
   // An empty value before the coding's line, and a coding in a line of its own behind an empty one.
   hub.refuses(post("Transfer-Encoding:\r\n" + te, chunks), 501);
   hub.refuses(post("Content-Length:\r\n" + te, chunks), 400);
@@ -238,9 +239,9 @@ TEST_CASE("what versions of llhttp have let through is refused", "[conformance][
   hub.refuses(post(te, "1 \r\nx\r\n0\r\n\r\n"), 400);
   hub.refuses(post(te, "1\r\nx0\r\n\r\n"), 400);
   // A head that ends in CR and another byte than LF (CVE-2025-23167).
-  hub.refuses("POST /channels/c HTTP/1.1\r\n" + host + length + "\rx", 400);
+  hub.refuses("POST /channels/c HTTP/1.1\r\n" + host_field + length + "\rx", 400);
   // A request line without a version that ends in LF alone.
-  hub.refuses("POST /channels/c\n" + host + length + "\r\nx", 400);
+  hub.refuses("POST /channels/c\n" + host_field + length + "\r\nx", 400);
   // A length that a 64-bit number can't hold, and one that is there twice.
   hub.refuses(post("Content-Length: 18446744073709551617\r\n", "x"), 400);
   hub.refuses(post(length + length, "x"), 400);

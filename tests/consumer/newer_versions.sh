@@ -7,7 +7,7 @@ folder=$2
 source "$root/tests/consumer/unpack_packages.sh"
 
 unpack_packages "$folder/packages" trixie libasio-dev libllhttp-dev libllhttp9.2 source:catch2
-options=(-G "$CMAKE_GENERATOR" -DCMAKE_BUILD_TYPE=Debug "-DCMAKE_CXX_COMPILER_LAUNCHER=${CMAKE_CXX_COMPILER_LAUNCHER:-}"
+options=(-G "$CMAKE_GENERATOR" -DCMAKE_BUILD_TYPE= "-DCMAKE_CXX_COMPILER_LAUNCHER=${CMAKE_CXX_COMPILER_LAUNCHER:-}"
   "-DCMAKE_PREFIX_PATH=$folder/packages/usr;$folder/catch2_installed" -DCMAKE_CXX_FLAGS=-O0)
 cmake -S "$folder/packages/catch2" -B "$folder/catch2" "${options[@]}" -DCATCH_DEVELOPMENT_BUILD=OFF \
   -DCMAKE_UNITY_BUILD=ON "-DCMAKE_INSTALL_PREFIX=$folder/catch2_installed" -DCATCH_INSTALL_DOCS=OFF

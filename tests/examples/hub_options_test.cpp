@@ -20,8 +20,8 @@ using nlohmann::json;
 
 namespace {
 
-struct Hub : ExampleProgram {
-  explicit Hub(std::vector<std::string> arguments) : ExampleProgram("hub", with_port(std::move(arguments))) {}
+struct QuietHub : ExampleProgram {
+  explicit QuietHub(std::vector<std::string> arguments) : ExampleProgram("hub", with_port(std::move(arguments))) {}
 
   static std::vector<std::string> with_port(std::vector<std::string> arguments) {
     arguments.insert(arguments.end(), {"--port", "0", "--telemetry", "off"});
@@ -38,16 +38,16 @@ std::string bearer(const std::string& token) { return "Authorization: Bearer " +
 }  // namespace
 
 TEST_CASE("the option --transports is what channels offer", "[examples][hub][options][wire-10]") {
-  Hub sse({"--transports", "sse"});
+  QuietHub sse({"--transports", "sse"});
   CHECK(get(sse.port(), "/channels/a", "Accept: application/json\r\n").status == 406);
   SseClient(sse.port(), "/channels/a").open();
 
-  Hub websocket({"--transports", "websocket"});
+  QuietHub websocket({"--transports", "websocket"});
   CHECK(get(websocket.port(), "/channels/a").status == 426);
   CHECK(post(websocket.port(), "/channels/a", "x").status == 202);
   WebSocketClient(websocket.port(), "/channels/a", WebSocketClient::v1).open();
 
-  Hub polls({"--transports", "long,short", "--max-wait", "0.2"});
+  QuietHub polls({"--transports", "long,short", "--max-wait", "0.2"});
   CHECK(get(polls.port(), "/channels/a", "Accept: text/event-stream\r\n").header("Content-Type") == "application/json");
 }
 
@@ -56,21 +56,21 @@ TEST_CASE("the option --history, --history-bytes and --history-age bound what is
   const auto publish = [](std::uint16_t port) {
     for (const auto* text : {"1111", "2222", "3333", "4444", "5555"}) post(port, "/channels/a", text);
   };
-  Hub count({"--history", "3"});
+  QuietHub count({"--history", "3"});
   publish(count.port());
   CHECK(history_of(count.port()) == std::vector<std::string>{"3333", "4444", "5555"});
 
-  Hub bytes({"--history-bytes", "9"});
+  QuietHub bytes({"--history-bytes", "9"});
   publish(bytes.port());
   CHECK(history_of(bytes.port()) == std::vector<std::string>{"4444", "5555"});
 
-  Hub age({"--history-age", "0.3"});
+  QuietHub age({"--history-age", "0.3"});
   publish(age.port());
   CHECK(eventually([&] { return history_of(age.port()).size() < 5; }));
 }
 
 TEST_CASE("the option --heartbeat is the interval of comments and pings", "[examples][hub][options][wire-10]") {
-  Hub hub({"--heartbeat", "0.2"});
+  QuietHub hub({"--heartbeat", "0.2"});
   SseClient sse(hub.port(), "/channels/a");
   sse.open();
   const auto start = std::chrono::steady_clock::now();
@@ -82,7 +82,7 @@ TEST_CASE("the option --heartbeat is the interval of comments and pings", "[exam
 }
 
 TEST_CASE("the option --max-wait bounds how long a poll is held", "[examples][hub][options][wire-10]") {
-  Hub hub({"--max-wait", "1"});
+  QuietHub hub({"--max-wait", "1"});
   const auto start = std::chrono::steady_clock::now();
   const auto answer = get(hub.port(), "/channels/a", "Prefer: wait=30\r\n");
   const auto took = std::chrono::steady_clock::now() - start;
@@ -93,19 +93,19 @@ TEST_CASE("the option --max-wait bounds how long a poll is held", "[examples][hu
 
 TEST_CASE("the option --allow-origin lets pages of other origins in", "[examples][hub][options][wire-10]") {
   const std::string origin = "Origin: https://app.example\r\n";
-  Hub none({});
+  QuietHub none({});
   CHECK(post(none.port(), "/channels/a", "x", origin).status == 403);
   CHECK(get(none.port(), "/channels/a", origin).count("Access-Control-Allow-Origin") == 0);
-  Hub one({"--allow-origin", "https://app.example", "--allow-origin", "https://other.example"});
+  QuietHub one({"--allow-origin", "https://app.example", "--allow-origin", "https://other.example"});
   CHECK(post(one.port(), "/channels/a", "x", origin).status == 202);
   CHECK(get(one.port(), "/channels/a", origin).header("Access-Control-Allow-Origin") == "https://app.example");
   CHECK(post(one.port(), "/channels/a", "x", "Origin: https://third.example\r\n").status == 403);
-  Hub any({"--allow-origin", "*"});
+  QuietHub any({"--allow-origin", "*"});
   CHECK(get(any.port(), "/channels/a", origin).header("Access-Control-Allow-Origin") == "*");
 }
 
 TEST_CASE("the option --token is needed to subscribe and to publish", "[examples][hub][options][wire-10]") {
-  Hub hub({"--token", "s3cret"});
+  QuietHub hub({"--token", "s3cret"});
   const auto port = hub.port();
   for (const std::string& headers : {std::string(), bearer("wrong"), bearer("s3cre"), bearer("s3cret1"), bearer("")}) {
     INFO(headers);
@@ -128,7 +128,7 @@ TEST_CASE("the option --token is needed to subscribe and to publish", "[examples
 }
 
 TEST_CASE("the option --publish-token is needed to publish", "[examples][hub][options][wire-10]") {
-  Hub hub({"--token", "reader", "--publish-token", "writer"});
+  QuietHub hub({"--token", "reader", "--publish-token", "writer"});
   const auto port = hub.port();
   CHECK(post(port, "/channels/a", "x", bearer("reader")).status == 401);
   CHECK(post(port, "/channels/a", "x", bearer("writer")).status == 202);
@@ -143,7 +143,7 @@ TEST_CASE("the option --publish-token is needed to publish", "[examples][hub][op
   reader.send_text("refused");
   CHECK(reader.closes().close_code() == 1008);
 
-  Hub open({"--publish-token", "writer"});
+  QuietHub open({"--publish-token", "writer"});
   WebSocketClient anyone(open.port(), "/channels/a");
   CHECK(post(open.port(), "/channels/a", "x").status == 401);
   CHECK(post(open.port(), "/channels/a", "x", bearer("writer")).status == 202);
@@ -154,7 +154,7 @@ TEST_CASE("the option --publish-token is needed to publish", "[examples][hub][op
 }
 
 TEST_CASE("the option --max-message bounds what is taken", "[examples][hub][options][wire-10]") {
-  Hub hub({"--max-message", "100"});
+  QuietHub hub({"--max-message", "100"});
   const std::string most(100, 'x');
   CHECK(post(hub.port(), "/channels/a", most).status == 202);
   CHECK(post(hub.port(), "/channels/a", most + "x").status == 413);
@@ -177,7 +177,7 @@ TEST_CASE("the option --max-lag and --lag-policy decide about slow subscribers",
     }
   };
   SECTION("disconnect") {
-    Hub hub({"--max-lag", "65536"});
+    QuietHub hub({"--max-lag", "65536"});
     SseClient slow(hub.port(), "/channels/a");
     slow.open();
     WebSocketClient socket(hub.port(), "/channels/a");
@@ -189,7 +189,7 @@ TEST_CASE("the option --max-lag and --lag-policy decide about slow subscribers",
     CHECK(socket.closes().close_code() == 1013);
   }
   SECTION("skip") {
-    Hub hub({"--max-lag", "65536", "--lag-policy", "skip"});
+    QuietHub hub({"--max-lag", "65536", "--lag-policy", "skip"});
     SseClient slow(hub.port(), "/channels/a");
     slow.open();
     publish(hub.port());
@@ -205,7 +205,7 @@ TEST_CASE("the option --max-lag and --lag-policy decide about slow subscribers",
 }
 
 TEST_CASE("the option --max-connections bounds connections", "[examples][hub][options][wire-10][wire-8]") {
-  Hub hub({"--max-connections", "2"});
+  QuietHub hub({"--max-connections", "2"});
   const auto port = hub.port();
   WebSocketClient first(port, "/channels/a");
   WebSocketClient second(port, "/channels/a");
@@ -222,7 +222,7 @@ TEST_CASE("the option --max-connections bounds connections", "[examples][hub][op
 
 TEST_CASE("the option --head-timeout, --body-timeout and --idle-timeout end what does not come",
           "[examples][hub][options][wire-10][wire-8]") {
-  Hub hub({"--head-timeout", "0.3", "--body-timeout", "0.4", "--idle-timeout", "0.5"});
+  QuietHub hub({"--head-timeout", "0.3", "--body-timeout", "0.4", "--idle-timeout", "0.5"});
   Connection head(hub.port());
   head.send("GET / HTTP/1.1\r\n");
   CHECK(head.read_response().status == 408);
@@ -238,7 +238,7 @@ TEST_CASE("the option --head-timeout, --body-timeout and --idle-timeout end what
 }
 
 TEST_CASE("the option --channel-idle is how long an unused channel is kept", "[examples][hub][options][wire-10]") {
-  Hub hub({"--channel-idle", "0.3"});
+  QuietHub hub({"--channel-idle", "0.3"});
   const auto port = hub.port();
   WebSocketClient subscriber(port, "/channels/kept");
   post(port, "/channels/kept", "x");
@@ -250,7 +250,7 @@ TEST_CASE("the option --channel-idle is how long an unused channel is kept", "[e
 }
 
 TEST_CASE("the option --threads serve the same channels", "[examples][hub][options][wire-10]") {
-  Hub hub({"--threads", "3"});
+  QuietHub hub({"--threads", "3"});
   std::vector<WebSocketClient> subscribers;
   for (int i = 0; i < 9; ++i) {
     subscribers.emplace_back(hub.port(), "/channels/a", WebSocketClient::v1);

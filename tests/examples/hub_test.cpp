@@ -265,9 +265,9 @@ TEST_CASE("a signal drains the hub, which then exits with 0", "[examples][hub][w
       Connection idle(port);
       idle.send(request_text("GET", "/healthz"));
       idle.read_response();
-      // Of the held poll nothing is heard until it ends, but the metrics count its connection.
-      const std::string connections = "\ndownlink_connections 5\n";
-      REQUIRE(eventually([&] { return get(port, "/metrics").body.find(connections) != std::string::npos; }));
+      // Of the held poll nothing is heard until it ends, but the metrics count it.
+      const std::string counted = "\ndownlink_streams{transport=\"long_polling\"} 1\n";
+      REQUIRE(eventually([&] { return get(port, "/metrics").body.find(counted) != std::string::npos; }));
 
       hub.send_signal(number);
       const auto answer = held.read_response();
