@@ -9,6 +9,7 @@
 
 #include <downlink/channel/channel.hpp>
 #include <downlink/channel/publisher.hpp>
+#include <downlink/session/feed.hpp>
 
 #include "allocation/failing.hpp"
 #include "support/catch.hpp"
@@ -136,6 +137,46 @@ TEST_CASE("encodings that there was no memory for are not counted", "[channel][D
     }
     CHECK(range.messages == static_cast<std::size_t>(i) + 1);
     CHECK(state.encoded_use().cached == bytes);
+  }
+  CHECK(failures > 0);
+}
+
+TEST_CASE("a subscriber that there is no memory for is not counted", "[session][DESIGN-3.3]") {
+  struct Plain {
+    static void encode(std::string& out, const MessageView& message) { out += message.data; }
+  };
+  struct Nowhere final : detail::FeedHost {
+    void news(detail::Feed&) noexcept override {}
+    void more(detail::Feed&) override {}
+    void left(detail::Feed&) override {}
+  } host;
+  struct Nobody final : detail::Subscriber {
+    void advance(detail::Entry&) override {}
+    void lagging(detail::Entry&) override {}
+    void expired() override {}
+  } nobody;
+  const StartRequest latest{StartRequest::Kind::latest, {}, 0};
+  bool threw = true;
+  int failures = 0;
+  for (long which = 0; threw; ++which) {
+    CAPTURE(which);
+    ChannelOptions options;
+    const auto clock = std::make_shared<ManualClock>();
+    options.clock = clock;
+    const auto state = detail::ChannelState::make(options);
+    REQUIRE(state->append({.data = "x", .time_to_live = 10ms}));
+    clock->move(1s);  // whoever joins next has it expire, for which room is needed
+    detail::Feed feed(host, state);
+    auto& form = feed.form(&detail::form_ops<Plain>, {});
+    {
+      detail::Entry entry(nobody);
+      threw = fails_at(which, [&] { entry.join(form, latest, DefaultStart::latest); });
+      failures += threw;
+      CHECK(state->subscribers() == (threw ? 0 : 1));
+      CHECK(feed.unused() == threw);
+    }
+    CHECK(state->subscribers() == 0);
+    feed.leave();
   }
   CHECK(failures > 0);
 }

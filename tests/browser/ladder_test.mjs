@@ -80,6 +80,31 @@ test("better transports are tried again though what is used ends sooner than tha
   assert.ok(polls > 8, `${polls} polls`);
 });
 
+test("after a change of network better transports are tried again as soon as at first", async (t) => {
+  const network = new EventTarget();
+  globalThis.addEventListener = (...listener) => network.addEventListener(...listener);
+  t.after(() => { delete globalThis.addEventListener; });
+  let polls = 0;
+  let trials = 0;
+  const fetch = async (_, { headers }) => {
+    if (headers.Accept === "text/event-stream") {
+      trials += 1;
+      return new Response("", { status: 406 });
+    }
+    polls += 1;
+    return Response.json({ cursor: "e-1", messages: [] });
+  };
+  const { opened, until } = follow(t, "http://test/", { transport: ["sse", "short-polling"], pollInterval: 20,
+    upgradeAfter: 200, fetch, ...soon });
+  await until(() => trials >= 5);  // one at first; the next one is due sixteen times as late
+  network.dispatchEvent(new Event("offline"));
+  trials = polls = 0;
+  network.dispatchEvent(new Event("online"));
+  await opened(2);
+  await until(() => trials > 0);
+  assert.ok(polls < 40, `after ${polls} polls, which are 80 in the longest time`);
+});
+
 test("through an outage the first transport is tried in every round, the next one in each third", async (t) => {
   const types = [];
   const fetch = async (_, { headers }) => {

@@ -89,6 +89,33 @@ TEST_CASE("a message that a form has no bytes for is passed over and not counted
   CHECK(range.next == 5);
 }
 
+TEST_CASE("a message that a form can't encode holds up nobody who stands behind it", "[channel][DESIGN-3.8]") {
+  struct Fragile {
+    static void encode(std::string& out, const MessageView& message) {
+      out += message.data;
+      if (message.data == "poison") throw std::runtime_error("can't be encoded");
+    }
+  };
+  const Form form = &form_ops<Fragile>;
+  EncodedLogFixture f;
+  Range range;
+  const int before = GENERATE(0, 1, 3);  // how many are encoded before it comes
+  for (int i = 0; i < before; ++i) f.publish("a");
+  f.state->read(form, 1, {}, range);
+  f.publish("poison");
+  const Position poison = f.state->head();
+  if (GENERATE(false, true)) CHECK_THROWS_AS(f.state->read(form, poison, {}, range), std::runtime_error);
+  for (int i = 0; i < 300; ++i) {
+    f.publish("b");
+    const Position next = GENERATE_COPY(false, true) ? f.state->head() : poison + 1;
+    f.state->read(form, next, {}, range);
+    CHECK(bytes_of(range) == std::string(static_cast<std::size_t>(f.state->head() + 1 - next), 'b'));
+  }
+  CHECK_THROWS_AS(f.state->read(form, poison, {}, range), std::runtime_error);
+  f.state->read(form, poison + 1, {}, range);
+  CHECK(bytes_of(range) == std::string(300, 'b'));
+}
+
 TEST_CASE("a range that its byte limit cuts counts the bytes of its pieces alone", "[channel][DESIGN-1]") {
   EncodedLogFixture f;
   f.publish_many(3000, 100);

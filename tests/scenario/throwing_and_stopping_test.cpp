@@ -190,6 +190,10 @@ TEST_CASE("a message that its transport can't encode ends the streams that come 
   CHECK(eventually([&] { return server.failed() == 2; }));
   CHECK(server.log() == std::vector<std::string>(2, "can't be encoded"));
 
+  auto behind = server.open("/c");
+  REQUIRE(served.subscribers(1));
+  served.loop.run_on([&] { served.publish("after"); });
+  behind.read_until("after\n");
   Publisher(server.other).publish({.data = "news"});
   other.read_until("news\n");
 }

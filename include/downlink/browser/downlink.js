@@ -96,7 +96,7 @@ export class Downlink extends EventTarget {
     globalThis.document?.addEventListener("visibilitychange", wake, { signal });
     globalThis.addEventListener?.("pageshow", wake, { signal });
     globalThis.addEventListener?.("online", () => {
-      this.#climbs = 0;
+      this.#climbs = this.#due = 0;
       go();
     }, { signal });
     globalThis.addEventListener?.("offline", () => this.#lost(failure("the network is away"), Infinity), { signal });

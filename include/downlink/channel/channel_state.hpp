@@ -204,7 +204,10 @@ DOWNLINK_DECL Result<MessageId> ChannelState::append(Message message, const Mess
   {
     const std::lock_guard guard(log_.mutex);
     if (closed_.load(std::memory_order_relaxed)) return errc::channel_closed;
-    if (at && !log_.log.seek(*at, evicted)) return errc::offset_not_increasing;
+    if (at) {
+      if (!log_.log.seek(*at, evicted)) return errc::offset_not_increasing;
+      publish_bounds();  // here too, should there be no memory for what is appended
+    }
     const TimePoint now = log_.clock->now();
     id = log_.log.append(std::move(record), now, evicted);
     last_use_ = now;
@@ -227,9 +230,10 @@ DOWNLINK_DECL void ChannelState::detach() {
   const std::lock_guard guard(log_.mutex);
   last_use_ = log_.clock->now();
   if (subscribers_.fetch_sub(1, std::memory_order_relaxed) > 1) return;
-  log_.log.expire(last_use_, evicted);  // first, so that what is trimmed is what was lost
+  // What can't be let go for want of memory goes with the next message.
+  thrown_by([&] { log_.log.expire(last_use_, evicted); });  // first, so that what is trimmed is what was lost
   log_.log.keep_tail(false);
-  log_.log.trim(last_use_, evicted);
+  thrown_by([&] { log_.log.trim(last_use_, evicted); });
 }
 
 DOWNLINK_DECL StartPoint ChannelState::start(const StartRequest& request, DefaultStart otherwise) {

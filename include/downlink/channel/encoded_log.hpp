@@ -9,6 +9,7 @@
 
 #include <downlink/channel/form.hpp>
 #include <downlink/channel/segment.hpp>
+#include <downlink/misuse.hpp>
 
 namespace downlink::detail {
 
@@ -238,7 +239,13 @@ class EncodedLog {
       scratch_.clear();
       const auto& message = record->message;
       id_ = record->id.to_string();
-      form_->encode(scratch_, {id_, message.event, message.data, message.binary});
+      const auto encode = [&] { form_->encode(scratch_, {id_, message.event, message.data, message.binary}); };
+      if (record->position >= range.next) {
+        encode();
+      } else if (thrown_by(encode)) {
+        segment = {};  // who comes to it will be told; this reader stands behind it
+        continue;
+      }
       if (scratch_.size() > largest_encoding) scratch_.clear();  // no segment can have it: passed over
       if (segment && segment->append(record->position, scratch_)) continue;
       segment = make_segment(record->position, deaths);

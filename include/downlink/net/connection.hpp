@@ -11,6 +11,7 @@
 
 #include <downlink/config.hpp>
 #include <downlink/fwd.hpp>
+#include <downlink/misuse.hpp>
 #include <downlink/net/connection_ref.hpp>
 #include <downlink/net/endpoint_core.hpp>
 #include <downlink/net/outgoing.hpp>
@@ -60,11 +61,20 @@ class Connection : public Carrier, public ShardMember {
     shard().counters().accepted.add();
     add_reference();  // dropped when it is closed
     shard().add(*this);
+    core_->connections.fetch_add(1);
+    struct Beginning {  // without memory for the rest, it is closed again
+      Connection& connection;
+      bool done = false;
+      ~Beginning() {
+        if (!done) thrown_by([&] { connection.close(true); });
+      }
+    } beginning{*this};
     meet_peer();
     enter_endpoint();
     const bool turned_away = admission_ == Admission::Verdict::turned_away;
     if (turned_away || shard().stopped() || core_->stopped.load()) return close(true);
     wait_for(core_->options.head_timeout);
+    beginning.done = true;
     pump();
     if (rests_while_draining()) return close(false);
     await_readable();
@@ -400,7 +410,7 @@ class Connection : public Carrier, public ShardMember {
   bool silent_ = false;
   bool kept_alive_ = false;  // waits for the first byte of a further request
   bool awaits_proxy_header_ = false;
-  Admission::Verdict admission_ = Admission::Verdict::admitted;
+  Admission::Verdict admission_ = Admission::Verdict::turned_away;  // until it is counted
   bool watching_ = false;
   bool input_over_ = false;  // and what came before it is still being answered, or what waits sent
   bool opening_ = false;     // a stream: whom it calls may run the loop, and what then comes waits behind what had come

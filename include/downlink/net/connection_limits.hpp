@@ -58,7 +58,6 @@ DOWNLINK_DECL std::string Connection::client_address() { return proxied_ ? proxi
 // Counts the connection; the verdict stands for as long as it lives.
 DOWNLINK_DECL void Connection::enter_endpoint() {
   const auto& options = core_->options;
-  core_->connections.fetch_add(1);
   const auto& rate = options.inbound_rate;
   const bool by_address = options.max_connections_per_address > 0;
   if (by_address || rate.messages_per_second > 0 || rate.bytes_per_second > 0) limited_ = std::make_unique<Limited>();
@@ -82,7 +81,7 @@ DOWNLINK_DECL void Connection::count_as_client() {
   const bool own = !proxied_->unknown && core.trusted_proxies.contains(client);
   const auto address = own ? no_address : address_key(client);
   if (address == limited_->address) return;
-  core.admission.leave(limited_->address, admission_);
+  core.admission.leave(limited_->address, std::exchange(admission_, Admission::Verdict::turned_away));
   limited_->address = address;
   admission_ = core.admission.enter(address);
 }

@@ -80,8 +80,8 @@ class Admission {
     if (unlimited()) return Verdict::admitted;
     const std::lock_guard guard(mutex_);
     if (has_room(address)) {
+      if (counts(address)) ++by_address_[address];  // first: it may throw
       ++admitted_;
-      if (counts(address)) ++by_address_[address];
       return Verdict::admitted;
     }
     if (refused_ >= most_refused) return Verdict::turned_away;

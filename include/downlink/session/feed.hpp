@@ -306,11 +306,16 @@ inline std::optional<StartPoint> Entry::join(FormFeed& to, const StartRequest& s
   feed = &to;
   to.rest(*this);
   ++to.owner().entries_;
+  struct Joining {  // where the channel has no room for it, or there is no memory
+    Entry& entry;
+    bool done = false;
+    ~Joining() {
+      if (!done) entry.part();
+    }
+  } joining{*this};
   const auto attached = to.owner().channel()->try_attach(start, otherwise);
-  if (!attached) {
-    part();
-    return std::nullopt;
-  }
+  if (!attached) return std::nullopt;
+  joining.done = true;
   next = attached->start.next;
   joined = attached->joined;
   return attached->start;
