@@ -5,6 +5,21 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { eventStream, follow, soon } from "./support.mjs";
 
+/** A server that refuses streams and answers polls, unless `poll` throws, and how often either was asked for. */
+function pollsAlone(poll = () => {}) {
+  const asked = { streams: 0, polls: 0 };
+  const fetch = async (_, { headers }) => {
+    if (headers.Accept === "text/event-stream") {
+      asked.streams += 1;
+      return new Response("", { status: 406 });
+    }
+    asked.polls += 1;
+    poll(asked.polls);
+    return Response.json({ cursor: "e-1", messages: [] });
+  };
+  return { asked, fetch };
+}
+
 test("auto comes to polling where streams and upgrades are cut instead of refused", async (t) => {
   const asked = [];
   const fetch = async (_, { headers }) => {
@@ -63,46 +78,29 @@ test("where the last transport is not offered, it begins again with the first", 
 });
 
 test("better transports are tried again though what is used ends sooner than that", async (t) => {
-  let polls = 0;
-  let trials = 0;
-  const fetch = async (_, { headers }) => {
-    if (headers.Accept === "text/event-stream") {
-      trials += 1;
-      return new Response("", { status: 406 });
-    }
-    polls += 1;
+  const { asked, fetch } = pollsAlone((polls) => {
     if (polls % 2 === 0) throw new TypeError("connection reset");
-    return Response.json({ cursor: "e-1", messages: [] });
-  };
+  });
   const { until } = follow(t, "http://test/", { transport: ["sse", "short-polling"], pollInterval: 20, patience: -1,
     upgradeAfter: 100, fetch, ...soon });
-  await until(() => trials >= 4);  // one at first
-  assert.ok(polls > 8, `${polls} polls`);
+  await until(() => asked.streams >= 4);  // one at first
+  assert.ok(asked.polls > 8, `${asked.polls} polls`);
 });
 
 test("after a change of network better transports are tried again as soon as at first", async (t) => {
   const network = new EventTarget();
   globalThis.addEventListener = (...listener) => network.addEventListener(...listener);
   t.after(() => { delete globalThis.addEventListener; });
-  let polls = 0;
-  let trials = 0;
-  const fetch = async (_, { headers }) => {
-    if (headers.Accept === "text/event-stream") {
-      trials += 1;
-      return new Response("", { status: 406 });
-    }
-    polls += 1;
-    return Response.json({ cursor: "e-1", messages: [] });
-  };
+  const { asked, fetch } = pollsAlone();
   const { opened, until } = follow(t, "http://test/", { transport: ["sse", "short-polling"], pollInterval: 20,
     upgradeAfter: 200, fetch, ...soon });
-  await until(() => trials >= 5);  // one at first; the next one is due sixteen times as late
+  await until(() => asked.streams >= 5);  // one at first; the next one is due sixteen times as late
   network.dispatchEvent(new Event("offline"));
-  trials = polls = 0;
+  asked.streams = asked.polls = 0;
   network.dispatchEvent(new Event("online"));
   await opened(2);
-  await until(() => trials > 0);
-  assert.ok(polls < 40, `after ${polls} polls, which are 80 in the longest time`);
+  await until(() => asked.streams > 0);
+  assert.ok(asked.polls < 40, `after ${asked.polls} polls, which are 80 in the longest time`);
 });
 
 test("through an outage the first transport is tried in every round, the next one in each third", async (t) => {
