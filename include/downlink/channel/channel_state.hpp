@@ -5,7 +5,6 @@
 #include <memory>
 #include <mutex>
 #include <optional>
-#include <random>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -13,6 +12,7 @@
 
 #include <downlink/channel/encoded_log.hpp>
 #include <downlink/config.hpp>
+#include <downlink/random.hpp>
 #include <downlink/wire/cursor.hpp>
 
 namespace downlink::detail {
@@ -157,10 +157,8 @@ class ChannelState {
   Waker* wakers_ = nullptr;
 };
 
-/// Random bits, which take a descriptor where the standard library reads a device, and the epoch of a new log that is
-/// made of them.
-DOWNLINK_DECL std::uint64_t random_bits();
-/// 50 bits: 10 characters in every id, and a chance of 1e-15 that two incarnations share one.
+/// The epoch of a new log, of random bits. 50 of them: 10 characters in every id, and a chance of 1e-15 that two
+/// incarnations share one.
 constexpr std::uint64_t epoch_of(std::uint64_t bits) { return bits >> 14; }
 
 #if DOWNLINK_DEFINITIONS
@@ -384,11 +382,6 @@ DOWNLINK_DECL EncodedLog& ChannelState::encoded_log(Form form) {
   }
   *place = std::make_unique<EncodedLog>(form, log_, encoded_use_, options_.max_encoded);
   return **place;
-}
-
-DOWNLINK_DECL std::uint64_t random_bits() {
-  std::random_device device;
-  return (std::uint64_t{device()} << 32) | device();
 }
 
 #endif

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include <downlink/channel/channel.hpp>
+#include <downlink/random.hpp>
 
 namespace downlink {
 
@@ -135,14 +136,9 @@ struct Hub::State {
     }
   }
 
-  // Each is another one (SplitMix64), made of what was drawn with the hub: when a request makes a channel, no
+  // Each is another one, made of what was drawn with the hub: when a request makes a channel, no
   // descriptor to draw from may be left.
-  std::uint64_t next_epoch() {
-    std::uint64_t bits = random += 0x9E3779B97F4A7C15;
-    bits = (bits ^ bits >> 30) * 0xBF58476D1CE4E5B9;
-    bits = (bits ^ bits >> 27) * 0x94D049BB133111EB;
-    return detail::epoch_of(bits ^ bits >> 31);
-  }
+  std::uint64_t next_epoch() { return detail::epoch_of(detail::random_at(random += detail::random_step)); }
 
   mutable std::mutex mutex;
   HubOptions options;

@@ -55,8 +55,8 @@ class Log {
 
   Position head() const { return head_; }
   MessageId id_of(Position position) const {
-    auto epoch = epochs_.rbegin();
-    while (std::next(epoch) != epochs_.rend() && position < epoch->base) ++epoch;
+    auto epoch = std::prev(epochs_.end());
+    while (epoch != epochs_.begin() && position < epoch->base) --epoch;
     return {epoch->epoch, position - std::min(position, epoch->base) + epoch->offset};
   }
   /// How often a retained message expired or was superseded: encodings made before the last time may hold dead ones.
@@ -197,8 +197,8 @@ class Log {
 
   /// Lets go what is past its age or its time to live.
   void expire(TimePoint now, std::vector<RecordPtr>& evicted) {
-    while (!expiries_.empty() && expiries_.top().first <= now) {
-      kill(expiries_.top().second, evicted, expired_);
+    while (!expiries_.empty() && expiries_.top().at <= now) {
+      kill(expiries_.top().position, evicted, expired_);
       expiries_.pop();
     }
     if (options_.history.max_age.count() > 0) trim(now, evicted);
@@ -223,7 +223,9 @@ class Log {
     if (dense_ && dead_ == 0 && !slots_.empty()) {
       return {next - std::min(count, next - std::max(history_.first, slots_.front().position)), false};
     }
-    for (auto slot = slots_.rbegin(); slot != slots_.rend() && count > 0 && slot->position >= history_.first; ++slot) {
+    for (auto slot = slots_.end(); slot != slots_.begin() && count > 0;) {
+      --slot;
+      if (slot->position < history_.first) break;
       if (!slot->record) continue;
       next = slot->position;
       --count;
@@ -270,8 +272,14 @@ class Log {
     Position position;
     RecordPtr record;  // null: expired or superseded
   };
-  using Expiry = std::pair<TimePoint, Position>;
-  struct Expiries : std::priority_queue<Expiry, std::vector<Expiry>, std::greater<>> {
+  struct Expiry {
+    TimePoint at;
+    Position position;
+  };
+  struct Later {
+    bool operator()(const Expiry& left, const Expiry& right) const { return left.at > right.at; }
+  };
+  struct Expiries : std::priority_queue<Expiry, std::vector<Expiry>, Later> {
     using priority_queue::priority_queue;
     /// The next push does not throw.
     void make_room() {
@@ -368,9 +376,9 @@ class Log {
     std::vector<Expiry> kept;
     for (const auto& slot : slots_) {
       const Record* record = slot.record.get();
-      if (record && record->expires != TimePoint::max()) kept.emplace_back(record->expires, record->position);
+      if (record && record->expires != TimePoint::max()) kept.push_back({record->expires, record->position});
     }
-    expiries_ = Expiries(std::greater<>(), std::move(kept));
+    expiries_ = Expiries(Later(), std::move(kept));
   }
 
   void drop_key(const Record& record) {

@@ -7,7 +7,6 @@
 #include <functional>
 #include <limits>
 #include <memory>
-#include <random>
 #include <string>
 #include <utility>
 #include <vector>
@@ -17,6 +16,7 @@
 #include <downlink/net/log.hpp>
 #include <downlink/net/options.hpp>
 #include <downlink/net/trusted_proxies.hpp>
+#include <downlink/random.hpp>
 #include <downlink/route/router.hpp>
 #include <downlink/session/shard.hpp>
 #include <downlink/transport/transport.hpp>
@@ -59,8 +59,8 @@ struct EndpointCore {
   explicit EndpointCore(EndpointOptions given)
       : options(std::move(given)),
         trusted_proxies(options.trusted_proxies),
-        random(std::random_device{}()),
-        admission(options.max_connections, options.max_connections_per_address, random.load() * 0x9E3779B97F4A7C15) {
+        random(random_bits()),
+        admission(options.max_connections, options.max_connections_per_address, random_at(random.load())) {
     validate(options.cors);
     const auto positive = [](std::chrono::milliseconds& wait, const char* name) {
       if (wait.count() <= 0) throw_invalid_argument("EndpointOptions: " + std::string(name) + " must be positive");
@@ -105,9 +105,7 @@ struct EndpointCore {
   /// A number in [0, bound), to spread what would otherwise happen all at once. Needs no descriptor, of which there may
   /// be none left.
   std::uint32_t jitter(std::uint32_t bound) {
-    std::uint64_t bits = random.fetch_add(0x9E3779B97F4A7C15, std::memory_order_relaxed);
-    bits = (bits ^ bits >> 30) * 0xBF58476D1CE4E5B9;
-    bits ^= bits >> 29;
+    const std::uint64_t bits = random_at(random.fetch_add(random_step, std::memory_order_relaxed));
     return bound == 0 ? 0 : static_cast<std::uint32_t>(bits >> 32) % bound;
   }
 

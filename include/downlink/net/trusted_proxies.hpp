@@ -102,9 +102,9 @@ class TrustedProxies {
   }
 
   NamedClient follow(const std::vector<std::string>& named, std::string peer) const {
-    for (auto next = named.rbegin(); next != named.rend() && contains(peer); ++next) {
+    for (auto next = named.end(); next != named.begin() && contains(peer);) {
       error_code error;
-      const auto address = net::ip::make_address(*next, error);
+      const auto address = net::ip::make_address(*--next, error);
       if (error) return {std::move(peer), true};  // hidden (RFC 7239 §6.3), or nonsense
       peer = address.to_string();
     }

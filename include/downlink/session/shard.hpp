@@ -8,7 +8,6 @@
 #include <functional>
 #include <memory>
 #include <optional>
-#include <random>
 #include <string>
 #include <thread>
 #include <unordered_map>
@@ -16,6 +15,7 @@
 
 #include <downlink/asio.hpp>
 #include <downlink/channel/channel_state.hpp>
+#include <downlink/random.hpp>
 #include <downlink/session/coroutines.hpp>
 #include <downlink/session/counters.hpp>
 #include <downlink/session/fan_out.hpp>
@@ -195,9 +195,8 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
         second();
       };
     }
-    // Of no device, for which there may be no descriptor left.
-    std::mt19937_64 random(static_cast<std::uint64_t>(due.time_since_epoch().count()) ^
-                           static_cast<std::uint64_t>(reinterpret_cast<std::uintptr_t>(this)));
+    auto random = static_cast<std::uint64_t>(due.time_since_epoch().count()) ^
+                  static_cast<std::uint64_t>(reinterpret_cast<std::uintptr_t>(this));
     List<ShardMember> members;
     members.take_all(members_);
     const auto spread = static_cast<std::uint64_t>(std::max<std::chrono::milliseconds::rep>(time.count() / 2, 1));
@@ -205,7 +204,7 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
       ShardMember& member = members.front();
       members_.push_back(member);
       if (!stopped_) {
-        member.drain(std::chrono::milliseconds(random() % spread));
+        member.drain(std::chrono::milliseconds(random_at(random += random_step) % spread));
       } else {  // by a callback
         static_cast<ListNode&>(member).unlink();
         member.shut_down();
