@@ -1,7 +1,7 @@
 // What subscribers that stop reading cost: readers come one after another while 200 MB are published, so that each is
 // stopped inside another part of the log. Prints how much the server grew, and what the kernel holds for each on the
 // server's side. See README.md here.
-//   benchmark_stalled [READERS]
+//   benchmark_stalled [200|5000]
 
 #include <algorithm>
 #include <chrono>

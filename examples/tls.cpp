@@ -1,6 +1,6 @@
 // HTTPS and WSS: Server-Sent Events and WebSocket over TLS, with a certificate that may change while it runs.
 //   openssl req -x509 -newkey rsa:2048 -nodes -keyout key.pem -out cert.pem -days 30 -subj /CN=localhost
-//   tls cert.pem key.pem
+//   tls cert.pem key.pem [PORT]
 //   curl -kN https://127.0.0.1:8443/prices
 
 #include <chrono>

@@ -1,4 +1,5 @@
 // A Unix domain socket in place of a port: the application listens, and the endpoint takes what it accepts.
+//   local_socket [PATH]    by default /tmp/prices.sock; what is there already is replaced
 //   curl -N --unix-socket /tmp/prices.sock http://localhost/prices
 
 #include <cstdio>

@@ -191,9 +191,9 @@ inline const StreamOps& negotiate_deflate(const RequestHead& head, const StreamO
 /// Lets the WebSockets of an endpoint or server compress their messages, for clients that offer it. To be called before
 /// it serves.
 ///
-/// A message is compressed once for all subscribers that use the same size of window (mostly all of them), and once
-/// more for each other size; no connection keeps a window. What does not shrink is sent as it is. Messages of clients
-/// are inflated within `EndpointOptions::max_message`.
+/// A message is compressed once for all subscribers that use the same size of window (mostly all of them) and the same
+/// subprotocol or none, and once more for each other; no connection keeps a window. What does not shrink is sent as it
+/// is. Messages of clients are inflated within `EndpointOptions::max_message`.
 inline void enable_deflate(EndpointBase& endpoint) {
   detail::EndpointAccess::core(endpoint).calls.deflate = &detail::negotiate_deflate;
 }

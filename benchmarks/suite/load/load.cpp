@@ -1,12 +1,15 @@
 // The suite's client: subscribers of one server over one transport. It takes commands from stdin, one a line, and
 // answers each with a line of JSON. Whatever a subscriber gets is checked; the first thing that is wrong ends it.
-//   connect COUNT                    COUNT subscribers more, 128 at a time
-//   close COUNT                      the newest of them leave
-//   burst COUNT WINDOW SIZE          the server publishes COUNT messages, WINDOW (0: all) of them before everybody has
-//   them paced COUNT MILLISECONDS SIZE    a message every so often publish COUNT SIZE               the server
-//   publishes, and nobody is waited for polls COUNT BEHIND               each short-polling client asks COUNT times for
-//   the BEHIND newest messages storm COUNT BEHIND               COUNT subscribers more, which resume BEHIND messages
-//   back (SSE) control LINE                     a line of the server's own, and its answer
+// clang-format off
+//   connect COUNT                         COUNT subscribers more, 128 at a time
+//   close COUNT                           the newest of them leave
+//   burst COUNT WINDOW SIZE               the server publishes COUNT messages, WINDOW (0: all) of them before everybody has them
+//   paced COUNT MILLISECONDS SIZE         a message every so often
+//   publish COUNT SIZE                    the server publishes, and nobody is waited for
+//   polls COUNT BEHIND                    each short-polling client asks COUNT times for the BEHIND newest messages
+//   storm COUNT BEHIND                    COUNT subscribers more, which resume BEHIND messages back (SSE)
+//   control LINE                          a line of the server's own, and its answer
+// clang-format on
 
 #include <sys/epoll.h>
 #include <sys/resource.h>

@@ -28,7 +28,8 @@ struct HistoryOptions {
 enum class LagPolicy : std::uint8_t {
   /// The stream is ended; the client comes back and resumes by id. It should reconnect.
   disconnect,
-  /// The subscriber goes on at the newest message, after a gap notice.
+  /// The subscriber goes on at the newest message, after a gap notice. A WebSocket without the subprotocol
+  /// `downlink.v1` has no place for one: it is disconnected.
   skip,
 };
 

@@ -141,11 +141,11 @@ class EndpointBase {
     return serve(native, family, std::move(read), {});
   }
 
-  /// Stops in an orderly way (WIRE §9): held polls are answered, streams are ended, spread over `time`, and what is
-  /// still open after it is reset. Completes with `void()`, after which no callback of the application's begins any
-  /// more; coroutines of its that are still at work are cancelled, on their shard: one that works elsewhere for a
-  /// while, as on a thread pool, awaits that from its shard, by `co_spawn`. A loop that nobody runs any more is not
-  /// waited for.
+  /// Stops in an orderly way (WIRE §9): held polls are answered at once, streams are ended, spread over three
+  /// quarters of `time`, and what is still open after all of it is reset. Completes with `void()`, after which no
+  /// callback of the application's begins any more; coroutines of its that are still at work are cancelled, on their
+  /// shard: one that works elsewhere for a while, as on a thread pool, awaits that from its shard, by `co_spawn`. A
+  /// loop that nobody runs any more is not waited for.
   template <class CompletionToken>
   auto async_drain(std::chrono::milliseconds time, CompletionToken&& token) {
     return net::async_initiate<CompletionToken, void()>(

@@ -72,7 +72,8 @@ struct LogEntry {
   /// The path that was asked for, as it came but without the query, which may hold secrets; empty where there is none.
   /// A client chose its bytes: escape them.
   std::string path = {};
-  /// The answer's status; 0 for what is no request.
+  /// The answer's status, 503 also for an event stream that is refused by a 200 that ends (WIRE §8); 0 for what is no
+  /// request.
   int status = 0;
   /// Why a stream ended.
   std::optional<EndReason> reason = {};

@@ -45,8 +45,9 @@ struct EndpointOptions {
   /// The longest that a poll is held, whatever it asks for. By default 55 s: many proxies give up on an answer after a
   /// minute.
   std::chrono::milliseconds max_wait{55'000};
-  /// How long a poll is held where long polling is the only transport and none is asked for. By default 25 s, below
-  /// the 30 s after which the most impatient of clients and proxies give up (RFC 6202 §5.5).
+  /// How long a poll is held that asks for no wait, where long polling is the only transport or the only one left for
+  /// the request. By default 25 s, below the 30 s after which the most impatient of clients and proxies give up (RFC
+  /// 6202 §5.5).
   std::chrono::milliseconds default_wait{25'000};
   /// From the accept, or the first byte of a later request, to the end of its head; a TLS handshake counts towards it.
   /// By default 10 s: a few round trips of the slowest network, and whoever trickles bytes keeps a place no longer.
@@ -104,8 +105,8 @@ struct ServerOptions {
   /// a second start of the same program is to be told that the port is taken.
   bool reuse_port = false;
   /// Whether connections from `endpoint.trusted_proxies`, and only they, begin with a header of the PROXY protocol,
-  /// version 1 or 2, that names the client. Those without one are closed. By default not: a server without such a proxy
-  /// would serve nobody.
+  /// version 1 or 2, that names the client. Those without one are closed. Not together with `enable_tls`. By default
+  /// not: a server without such a proxy would serve nobody.
   bool proxy_protocol = false;
   /// How requests are served; each option has its default.
   EndpointOptions endpoint = {};

@@ -92,7 +92,8 @@ class Server : public Endpoint<Ts...> {
   ~Server() { listening_.stop(*this->core()); }
 
   /// Begins to listen; from here on routes and handlers stay as they are. Throws `system_error` where the address and
-  /// port can't be listened at, `std::invalid_argument` where the address is none.
+  /// port can't be listened at, `std::invalid_argument` where the address is none, or where both TLS and the PROXY
+  /// protocol are asked for.
   void start() { listening_.start(this->core()); }
   /// The same where the address and port can't be listened at is told in `error`, and may be tried again.
   void start(error_code& error) { listening_.start(this->core(), error); }

@@ -182,8 +182,8 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
   /// A coroutine of the application's has begun: it is cancelled when this shuts down. On the shard.
   void began(std::weak_ptr<net::cancellation_signal> coroutine) { coroutines_.add(std::move(coroutine)); }
 
-  /// Ends every member in an orderly way, streams spread over half of `time`, resets what is left after it, and calls
-  /// `done`. Where it is called again meanwhile, what comes first is the end of both.
+  /// Ends every member in an orderly way, streams spread over three quarters of `time`, resets what is left after it,
+  /// and calls `done`. Where it is called again meanwhile, what comes first is the end of both.
   void drain(std::chrono::milliseconds time, std::function<void()> done) {
     if (stopped_) return done();
     time = std::clamp(time, std::chrono::milliseconds{0}, longest_wait);
@@ -199,7 +199,7 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
                   static_cast<std::uint64_t>(reinterpret_cast<std::uintptr_t>(this));
     List<ShardMember> members;
     members.take_all(members_);
-    const auto spread = static_cast<std::uint64_t>(std::max<std::chrono::milliseconds::rep>(time.count() / 2, 1));
+    const auto spread = static_cast<std::uint64_t>(std::max<std::chrono::milliseconds::rep>(time.count() * 3 / 4, 1));
     while (!members.empty()) {
       ShardMember& member = members.front();
       members_.push_back(member);
