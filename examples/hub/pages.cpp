@@ -3,6 +3,7 @@
 #include <string_view>
 #include <utility>
 
+#include <downlink/wire/query.hpp>
 #include <downlink/wire/response.hpp>
 
 #include "hub/metrics.hpp"
@@ -24,15 +25,17 @@ downlink::HttpResponse fresh(std::string content_type, std::string body) {
 }  // namespace
 
 downlink::HttpResponse answer_page(const downlink::HttpRequest& request, const std::function<std::string()>& metrics) {
-  const std::string_view path = request.head.path();
+  const auto decoded = downlink::wire::percent_decode_path(request.head.path());
+  const std::string_view path = decoded ? *decoded : request.head.path();
   const std::string_view method = request.head.method();
   if (path != "/" && path != "/downlink.js" && path != "/metrics" && path != "/healthz") {
     return problem(404, "nothing is at this path");
   }
   if (method != "GET" && method != "HEAD") {
-    auto refused = problem(405, "this resource does not take " + std::string(method));
-    refused.headers.emplace_back("Allow", "GET, HEAD");
-    return refused;
+    auto answer = method == "OPTIONS" ? downlink::HttpResponse{.status = 204}
+                                      : problem(405, "this resource does not take " + std::string(method));
+    answer.headers.emplace_back("Allow", "GET, HEAD, OPTIONS");
+    return answer;
   }
   if (path == "/") return fresh("text/html; charset=utf-8", std::string(index_html));
   if (path == "/downlink.js") return fresh("text/javascript; charset=utf-8", std::string(downlink_js));

@@ -78,8 +78,13 @@ TEST_CASE("the hub serves its page, its script and its health", "[examples][hub]
     CHECK(connection.read_response().body == "ok");
     const auto refused = request(port, "POST", path, "", "x");
     CHECK(is_problem(refused, 405));
-    CHECK(refused.header("Allow") == "GET, HEAD");
+    CHECK(refused.header("Allow") == "GET, HEAD, OPTIONS");
+    const auto options = request(port, "OPTIONS", path);
+    CHECK(options.status == 204);
+    CHECK(options.header("Allow") == "GET, HEAD, OPTIONS");
   }
+  // Equal to the same path unescaped (RFC 3986 §6.2.2.2).
+  CHECK(get(port, "/%68ealthz").body == "ok");
   for (const auto* path : {"/nothing", "/channels", "/channels/a/b", "/index.html"}) {
     CHECK(is_problem(get(port, path), 404));
     CHECK(is_problem(post(port, path, "x"), 404));

@@ -133,6 +133,20 @@ TEST_CASE("a preflight that no route answers tells the page what other requests 
   CHECK(refused.status == 405);
   check_allowed(refused);
 
+  // Who takes it need not know of CORS.
+  Test taken;
+  taken.served.server.fallback([](const HttpRequest&) { return HttpResponse{.status = 204}; });
+  const auto told = request(taken.served.port(), "OPTIONS", "/nowhere", preflight);
+  CHECK(told.status == 204);
+  check_allowed(told);
+  CHECK(told.lists("Access-Control-Allow-Methods", "GET"));
+  CHECK(told.lists("Access-Control-Allow-Headers", "Authorization"));
+  CHECK(told.header("Access-Control-Max-Age"));
+  const auto other = request(taken.served.port(), "OPTIONS", "/nowhere",
+                             "Origin: https://other.example\r\nAccess-Control-Request-Method: GET\r\n");
+  CHECK(other.status == 204);
+  CHECK(other.count("Access-Control-Allow-Methods") == 0);
+
   Test own_word;
   own_word.served.server.fallback([](const HttpRequest&) {
     return HttpResponse{.status = 204, .headers = {{"Access-Control-Allow-Origin", "https://a.example"}}};
@@ -140,6 +154,7 @@ TEST_CASE("a preflight that no route answers tells the page what other requests 
   const auto answered = request(own_word.served.port(), "OPTIONS", "/nowhere", preflight);
   CHECK(answered.status == 204);
   CHECK(answered.count("Access-Control-Allow-Origin") == 1);
+  CHECK(answered.count("Access-Control-Allow-Methods") == 0);
 }
 
 TEST_CASE("a body that is too large for an allowed origin says so to the page", "[scenario][WIRE-8]") {

@@ -98,6 +98,25 @@ TEST_CASE("local sockets and connections handed in are held to the overall limit
   }
 }
 
+TEST_CASE("past the limit only who asks for a stream gets one of when to come again", "[scenario][WIRE-8]") {
+  Served<Sse> served({.max_connections = 1});
+  served.server.fallback([](const HttpRequest&) { return HttpResponse{.body = "ok"}; });
+  served.start();
+  auto first = served.connect();
+  first.send(request_text("GET", "/healthz"));
+  REQUIRE(first.read_response().body == "ok");
+  for (const std::string_view accept : {"", "Accept: */*\r\n", "Accept: text/event-stream\r\n"}) {
+    check_over_limit(served.get("/healthz", accept));
+    check_over_limit(served.get("/c", accept), true);
+    auto head = served.connect();
+    head.send(request_text("HEAD", "/c", accept));
+    const auto told = head.read_response(true);
+    CHECK(told.status == 200);
+    CHECK(told.header("Content-Type") == "text/event-stream");
+    CHECK(head.closed_by_peer());
+  }
+}
+
 TEST_CASE("a connection that was refused takes no place, and room is there at once", "[scenario][WIRE-8]") {
   ServedAll served({.max_connections = 1});
   served.start();

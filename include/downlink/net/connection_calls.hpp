@@ -62,6 +62,9 @@ void Connection::answer_fallback() {
                         self->http_->origin = OriginVerdict::none;
                       }
                     }
+                    if (is_preflight(self->http_->head) && response.status / 100 == 2) {
+                      headers += preflight_headers(self->core_->options.cors, self->http_->origin);
+                    }
                     self->respond(response.status, headers, std::move(response.body));
                   });
 }

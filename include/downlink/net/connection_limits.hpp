@@ -95,10 +95,10 @@ DOWNLINK_DECL Negotiated Connection::negotiated() const {
 // 503, but to those who would never come back a stream that says when to.
 DOWNLINK_DECL void Connection::refuse_over_limit(std::string_view detail) {
   counters().over_limit.add();
-  const auto chosen = negotiated();
+  const auto chosen = http_->found.route ? negotiated() : Negotiated{};
   const auto* const transport =
       chosen.index >= 0 ? core_->transports[static_cast<std::size_t>(chosen.index)].ops : nullptr;
-  if (transport && transport->kind == TransportKind::sse && http_->head.method() == "GET") {
+  if (transport && transport->kind == TransportKind::sse && http_->head.method() != "POST") {
     log(LogLevel::warning, LogEvent::request_refused, detail, 503);
     std::string body;
     wire::append_sse_retry(body, retry());

@@ -72,6 +72,7 @@ class EndpointBase {
   void on_log(std::function<void(const LogEntry&)> log);
 
   /// Answers requests that no route matches: `handler(HttpRequest)` returns an `HttpResponse` or an awaitable of one.
+  /// Where it takes a browser's preflight (2xx to its OPTIONS), what `CorsOptions` allow is added.
   template <class Handler>
   void fallback(Handler handler) {
     core_->fallback = detail::AsyncHandler<HttpResponse, HttpRequest>(std::move(handler));
