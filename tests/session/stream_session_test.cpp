@@ -5,6 +5,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <downlink/channel/publisher.hpp>
@@ -34,7 +35,7 @@ constexpr StreamOps plain_ops{&form_ops<Plain>,
                                 out.append(", on from ").append(notice.cursor).append(";");
                               },
                               [](std::string& out) { out += "beat"; },
-                              [](std::string&, const MessageView&) {},
+                              [](std::string& out, const MessageView& message) { out += message.data; },
                               [](std::string& out, const Ending&) { out += "end"; }};
 
 /// A peer that takes what `takes` says of what it is offered.
@@ -51,12 +52,14 @@ struct TestCarrier final : Carrier {
 
   const StreamOptions& stream_options() const override { return options; }
   IoResult try_write(std::span<const net::const_buffer> buffers) override {
+    if (sees) sees(static_cast<const char*>(buffers.front().data()));
     const std::size_t taken = takes(net::buffer_size(buffers));
     if (taken == 0) return {IoResult::State::would_block, 0};
     for (const auto& buffer : buffers) written.append(static_cast<const char*>(buffer.data()), buffer.size());
     return {IoResult::State::moved, taken};
   }
   void await_writable() override {}
+  std::chrono::milliseconds unacknowledged() const override { return silence; }
   void session_done(EndReason) override {}
   void session_broken(EndReason) override {
     broken = true;
@@ -69,8 +72,10 @@ struct TestCarrier final : Carrier {
 
   StreamOptions options;
   std::function<std::size_t(std::size_t)> takes;
-  std::string written;  // where all is taken
+  std::function<void(const char*)> sees;  // what is offered
+  std::string written;                    // where all is taken
   bool broken = false;
+  std::chrono::milliseconds silence{0};
   StreamSession session;
 };
 
@@ -264,4 +269,58 @@ TEST_CASE("a peer whose queue is full is told to close once, however often it is
   }
   peer.close();
   CHECK(link.closed == 1);
+}
+
+TEST_CASE("a peer that always leaves a part of its replies has no more kept than it leaves", "[session][DESIGN-3.5]") {
+  net::io_context io{1};
+  const auto shard = std::make_shared<Shard>(io, true);
+  Channel channel;
+  std::size_t room = 1 << 20;
+  std::vector<const char*> offered;
+  TestCarrier reader(*shard, [&](std::size_t size) { return std::min(size, std::exchange(room, 0)); });
+  reader.sees = [&](const char* bytes) { offered.push_back(bytes); };
+  const std::string reply(1000, 'x');
+  shard->post([&] {
+    reader.start(channel, {});
+    room = 0;
+    for (int i = 0; i < 8; ++i) CHECK(reader.session.reply({.data = reply}));
+    for (int i = 0; i < 4000; ++i) {
+      if (i == 2000) offered.clear();
+      CHECK(reader.session.reply({.data = reply}));
+      room = reply.size();
+      reader.session.writable();
+    }
+  });
+  io.poll();
+  CHECK(reader.session.queued() == 8 * reply.size());
+  // All of it lies in one block of a few times the size.
+  const auto [first, last] = std::minmax_element(offered.begin(), offered.end());
+  CHECK(*last - *first < 100'000);
+}
+
+TEST_CASE("a peer is given up when it was out of reach twice in a row, not where the loop was held up once",
+          "[session][DESIGN-3.5]") {
+  net::io_context io{1};
+  const auto shard = std::make_shared<Shard>(io, true);
+  Channel channel;
+  TestCarrier reader(*shard, [](std::size_t size) { return size; });
+  Deadline& deadline = reader.session;
+  shard->post([&] {
+    reader.start(channel, {});
+    for (int i = 0; i < 3; ++i) {
+      reader.silence = 10min;
+      deadline.expired();
+      CHECK_FALSE(reader.broken);
+      CHECK(deadline.linked());
+      reader.silence = 0ms;
+      deadline.expired();
+      CHECK_FALSE(reader.broken);
+    }
+    reader.silence = 10min;
+    deadline.expired();
+    CHECK_FALSE(reader.broken);
+    deadline.expired();
+    CHECK(reader.broken);
+  });
+  io.poll();
 }

@@ -1,10 +1,12 @@
 #include <asio/ssl.hpp>
 #include <chrono>
+#include <exception>
 #include <string>
 #include <thread>
 #include <utility>
 
 #include "support/catch.hpp"
+#include "support/limits.hpp"
 #include "support/slow_connection.hpp"
 #include "support/tls.hpp"
 
@@ -41,7 +43,7 @@ struct Adopted {
   const Certificate certificate;
   Channel channel;
   Loop loop;
-  Endpoint<ShortPolling> endpoint;
+  Endpoint<WebSocket, ShortPolling> endpoint;
   asio::ssl::context context{asio::ssl::context::tls_server};
   asio::ip::tcp::acceptor acceptor{loop.context(), {asio::ip::make_address("127.0.0.1"), 0}};
   TlsClient client{slow_connection(acceptor.local_endpoint().port(), 2048)};
@@ -79,4 +81,25 @@ TEST_CASE("an adopted stream is told to go on with a body that it announces", "[
   CHECK(answer.starts_with("HTTP/1.1 202 "));
   CHECK(answer.ends_with("\r\n\r\nbody"));
   test.client.connection().close();
+}
+
+TEST_CASE("a WebSocket peer that answers no ping is dropped from an adopted stream too", "[tls][embedding][WIRE-5]") {
+  const bool busy = GENERATE(false, true);
+  Adopted test({.stream = {.heartbeat = 200ms}});
+  REQUIRE(test.adopt());
+  test.client.send(request_text("GET", "/c", asks_for_websocket));
+  REQUIRE(test.client.read_until("\r\n\r\n").starts_with("HTTP/1.1 101 "));
+  // That the system takes what is sent to it is no sign of life.
+  const Publisher publisher(test.channel);
+  const auto gone = [&] {
+    if (busy && publisher.publish({.data = "x"})) test.client.read_until("x");
+    return test.endpoint.connection_count() == 0;
+  };
+  bool dropped = false;
+  try {
+    dropped = eventually(gone);
+  } catch (const std::exception&) {  // the client sees it first
+    dropped = eventually([&] { return test.endpoint.connection_count() == 0; });
+  }
+  CHECK(dropped);
 }

@@ -254,7 +254,7 @@ class EncodedLog {
       segment->count_cached();
     }
     records_.clear();
-    if (scratch_.capacity() > largest_segment) scratch_ = std::string();
+    if (scratch_.capacity() > largest_segment) std::string().swap(scratch_);  // assigning would keep the memory
     return Step::go_on;
   }
 

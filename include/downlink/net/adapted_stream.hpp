@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cstddef>
 #include <functional>
 #include <memory>
@@ -75,6 +76,15 @@ class AdaptedStream {
 
   std::size_t committed() const { return state_->committed; }
 
+  /// Every write completes later. Where it was less than a whole chunk, the system may have had room all the while.
+  bool peer_took() const { return state_->committed >= most_written; }
+
+#if defined(__linux__)
+  std::chrono::milliseconds unacknowledged() const {
+    return detail::unacknowledged(state_->stream.lowest_layer().native_handle());
+  }
+#endif
+
   std::string remote_address() const {
     error_code error;
     const auto end = state_->stream.lowest_layer().remote_endpoint(error);
@@ -86,10 +96,12 @@ class AdaptedStream {
     if (!state_->writing) state_->end();
   }
 
-  void close(bool) {
+  void close(bool reset) {
     error_code ignored;
     state_->waiting = {};
-    state_->stream.lowest_layer().close(ignored);
+    auto& socket = state_->stream.lowest_layer();
+    if (reset) socket.set_option(net::socket_base::linger(true, 0), ignored);
+    socket.close(ignored);
   }
 
  private:
@@ -122,7 +134,7 @@ class AdaptedStream {
     void write(std::size_t written) {
       writing = written < out.size();
       if (!writing) {
-        out = {};
+        std::string().swap(out);  // assigning would keep the memory
         if (ends) end();
         return wake(Ready::write);
       }

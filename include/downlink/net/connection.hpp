@@ -471,6 +471,10 @@ class ConnectionOver final : public Connection {
   void await(Broken handler) override { stream_.async_ready(Ready::error, std::move(handler)); }
   void end_output() override { stream_.end_output(); }
   void close_stream(bool reset) override { stream_.close(reset); }
+  bool peer_took() const override {
+    if constexpr (requires { stream_.peer_took(); }) return stream_.peer_took();
+    return true;
+  }
   std::chrono::milliseconds unacknowledged() const override {
     if constexpr (requires { stream_.unacknowledged(); }) return stream_.unacknowledged();
     return {};

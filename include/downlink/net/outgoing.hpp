@@ -29,10 +29,10 @@ struct Outgoing {
 
   /// Makes ready for the next response, which may use the memory again.
   void clear() {
-    if (before.capacity() > most_kept) before = {};
     before.clear();
+    if (before.capacity() > most_kept) std::string().swap(before);  // assigning would keep the memory
     pieces.clear();
-    after = {};
+    std::string().swap(after);
     sent = 0;
   }
 

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <utility>
 
+#include <downlink/misuse.hpp>
 #include <downlink/session/stream.hpp>
 
 namespace downlink::detail {
@@ -30,7 +31,7 @@ class TlsSocket {
     for (; sent < unsent_.size() && result.state == IoResult::State::moved; sent += result.bytes) {
       result = send(std::string_view(unsent_).substr(sent));
     }
-    unsent_ = unsent_.substr(sent);  // a string of its size: an idle connection keeps no room
+    std::string(unsent_, sent).swap(unsent_);  // of its size: an idle connection keeps no room
     return result.state;
   }
 
@@ -52,8 +53,7 @@ class TlsSocket {
       if (result.state == IoResult::State::moved) bytes.remove_prefix(result.bytes);
       if (result.state != IoResult::State::moved && result.state != IoResult::State::would_block) return false;
     }
-    unsent_ += bytes;
-    return true;
+    return !thrown_by([&] { unsent_ += bytes; });  // OpenSSL has called, through which nothing may be thrown
   }
 
   std::string unsent_;

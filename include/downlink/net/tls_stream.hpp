@@ -104,8 +104,9 @@ class TlsStream {
 
   template <class Handler>
   void async_ready(Ready what, Handler&& handler) {
-    if (what == Ready::read && ssl_ && ::SSL_pending(ssl_.get()) > 0) {
-      // Nothing more may come to wake it: OpenSSL has it already.
+    if (what == Ready::read && ssl_ &&
+        (::SSL_pending(ssl_.get()) > 0 || (::SSL_get_shutdown(ssl_.get()) & SSL_RECEIVED_SHUTDOWN) != 0)) {
+      // Nothing more may come to wake it: OpenSSL has it already, bytes or the peer's end.
       auto ready = [handler = std::forward<Handler>(handler)]() mutable { std::move(handler)(error_code{}); };
       return net::post(socket_.stream.socket().get_executor(), std::move(ready));
     }

@@ -48,6 +48,8 @@ class Carrier : public PeerState::Link {
   virtual std::size_t committed() const { return 0; }
   /// Calls `writable` of the session once the peer takes bytes again.
   virtual void await_writable() = 0;
+  /// Whether it was for the peer that the bytes had waited which the stream has got rid of now.
+  virtual bool peer_took() const { return true; }
   /// How long the peer's system has acknowledged nothing of what was sent; zero where that is not known.
   virtual std::chrono::milliseconds unacknowledged() const { return {}; }
   /// The session's last byte has been sent: close in an orderly way. The session outlives the call.

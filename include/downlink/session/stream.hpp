@@ -63,8 +63,12 @@ enum class Ready : unsigned char {
 /// - `async_ready(what, handler)` completes with `void(error_code)` on any thread of the context.
 /// - `committed()` is how many of the bytes last offered must be finished, with the same bytes, before any others: none
 ///   for a plain socket, the submitted range for TLS.
-/// - `unacknowledged()`, if there is one, is how long the other end's system has acknowledged nothing while sent bytes
-///   wait for it: a peer that is there but does not read acknowledges all the same.
+/// - `unacknowledged()`, if there is one, is how long the other end's system has sent nothing, no acknowledgement
+/// either,
+///   while sent bytes wait for one: a peer that is there but does not read acknowledges all the same.
+/// - `peer_took()`, if there is one, is false where the bytes that a wait for `Ready::write` was for may not have
+/// waited
+///   for the peer.
 /// - `remote_address()` is the other end's IP address, or empty. `end_output()` half-closes; `close()` closes at once,
 /// with a reset if `reset` is set.
 template <class S>
@@ -97,6 +101,17 @@ namespace detail {
 inline int at_most_int(std::uint64_t number) {
   return static_cast<int>(std::min<std::uint64_t>(number, std::numeric_limits<int>::max()));
 }
+
+#if defined(__linux__)
+/// How long a TCP socket's other end has sent nothing, no acknowledgement either, while sent bytes wait for one; zero
+/// where none do.
+inline std::chrono::milliseconds unacknowledged(int socket) {
+  tcp_info info{};
+  socklen_t size = sizeof info;
+  if (::getsockopt(socket, IPPROTO_TCP, TCP_INFO, &info, &size) != 0 || info.tcpi_unacked == 0) return {};
+  return std::chrono::milliseconds(std::min(info.tcpi_last_ack_recv, info.tcpi_last_data_recv));
+}
+#endif
 
 /// Closes a socket for which no loop is left.
 inline void close_native(net::generic::stream_protocol::socket::native_handle_type native) {
@@ -208,12 +223,8 @@ class SocketStream {
   std::size_t committed() const { return 0; }
 
 #if defined(__linux__)
-  /// How long the other end's system has acknowledged nothing while sent bytes wait for it; zero where none do.
   std::chrono::milliseconds unacknowledged() const {
-    tcp_info info{};
-    socklen_t size = sizeof info;
-    const int failed = ::getsockopt(const_cast<Socket&>(socket_).native_handle(), IPPROTO_TCP, TCP_INFO, &info, &size);
-    return std::chrono::milliseconds(failed || info.tcpi_unacked == 0 ? 0 : info.tcpi_last_ack_recv);
+    return detail::unacknowledged(const_cast<Socket&>(socket_).native_handle());
   }
 #endif
 

@@ -133,9 +133,16 @@ class StreamSession : public Subscriber {
     const TimePoint now = shard().update_now();
     // This comes at least once in a heartbeat: a peer that can't be reached is gone within three.
     const std::chrono::milliseconds unreachable = std::max(options().heartbeat * 3 / 2, shortest_silence);
-    if (carrier_.unacknowledged() >= unreachable) return broken(EndReason::timed_out);
-    if (!blocked_) return keep_alive(now);
+    if (carrier_.unacknowledged() >= unreachable) {
+      // Where the loop was held up, what was sent a moment ago may be all that waits: it is looked at once more.
+      if (std::exchange(unreached_, true)) return broken(EndReason::timed_out);
+      return shard().set(*this, std::max(options().heartbeat / 8, shortest_silence / 2));
+    }
+    unreached_ = false;
     const auto stuck = std::chrono::duration_cast<std::chrono::milliseconds>(now - last_sent_);
+    // Where every write completes later, one that has only just begun does not say that the peer takes nothing.
+    const bool moves = !carrier_.peer_took() && stuck < options().heartbeat / 8;
+    if (!blocked_ || moves) return keep_alive(now);
     if (stuck >= options().write_timeout) {
       shard().counters().write_timeouts.add();
       return broken(EndReason::timed_out);
@@ -187,6 +194,13 @@ class StreamSession : public Subscriber {
   struct Control {
     std::string bytes;
     std::size_t sent = 0;
+
+    /// Or a peer that always leaves something would have all of it kept.
+    void drop_sent() {
+      if (sent < bytes.size() / 2) return;
+      bytes.erase(0, sent);
+      sent = 0;
+    }
   };
   /// Keeps the rest of a message that was cut, where that is more than a little.
   struct PartialHold final : Hold {
@@ -291,8 +305,11 @@ class StreamSession : public Subscriber {
       partial_ = {};
       hold_.reset();
     }
-    if (queued() > 0 && !write(control_->bytes.data() + control_->sent, queued(), control_->sent)) return false;
-    control_.reset();
+    if (control_) {
+      control_->drop_sent();
+      if (queued() > 0 && !write(control_->bytes.data() + control_->sent, queued(), control_->sent)) return false;
+      control_.reset();
+    }
     if (!ending_) return true;
     done_ = true;
     unlink();  // how long the connection lingers is not for the heartbeat to say
@@ -324,7 +341,9 @@ class StreamSession : public Subscriber {
   void block() {
     if (!blocked_) {
       last_sent_ = shard().now();
-      shard().set(*this, std::min(options().write_timeout, options().heartbeat));
+      // Never later than it was to be: who blocks and goes on over and over is looked after as well.
+      const auto first = std::min(options().write_timeout, options().heartbeat);
+      if (!linked() || shard().left(*this) > first) shard().set(*this, first);
     }
     blocked_ = true;
     if (entry_.feed) entry_.feed->stall(entry_);
@@ -453,6 +472,7 @@ class StreamSession : public Subscriber {
   bool blocked_ = false;
   bool ending_ = false;
   bool done_ = false;
+  bool unreached_ = false;  // when it was last looked at
   EndReason reason_ = EndReason::peer_left;
 };
 

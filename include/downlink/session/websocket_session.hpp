@@ -37,8 +37,10 @@ class WebSocketSession final : public StreamSession {
   bool takes_input() const override { return StreamSession::takes_input() && !taking_; }
 
   void writable() override {
-    last_heard_ = shard().now();  // the bytes of a long message that a peer takes are signs of life
-    pinged_ = false;
+    if (carrier().peer_took()) {  // the bytes of a long message that a peer takes are signs of life
+      last_heard_ = shard().now();
+      pinged_ = false;
+    }
     StreamSession::writable();
     if (!throttled_ || queued() > 0) return;
     throttled_ = false;
