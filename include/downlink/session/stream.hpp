@@ -223,6 +223,7 @@ class SocketStream {
   std::size_t committed() const { return 0; }
 
 #if defined(__linux__)
+  /// How long the other end's system has sent nothing, no acknowledgement either, while sent bytes wait for one.
   std::chrono::milliseconds unacknowledged() const {
     return detail::unacknowledged(const_cast<Socket&>(socket_).native_handle());
   }
