@@ -64,11 +64,9 @@ enum class Ready : unsigned char {
 /// - `committed()` is how many of the bytes last offered must be finished, with the same bytes, before any others: none
 ///   for a plain socket, the submitted range for TLS.
 /// - `unacknowledged()`, if there is one, is how long the other end's system has sent nothing, no acknowledgement
-/// either,
-///   while sent bytes wait for one: a peer that is there but does not read acknowledges all the same.
+///   either, while sent bytes wait for one: a peer that is there but does not read acknowledges all the same.
 /// - `peer_took()`, if there is one, is false where the bytes that a wait for `Ready::write` was for may not have
-/// waited
-///   for the peer.
+///   waited for the peer.
 /// - `remote_address()` is the other end's IP address, or empty. `end_output()` half-closes; `close()` closes at once,
 /// with a reset if `reset` is set.
 template <class S>
