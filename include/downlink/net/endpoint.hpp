@@ -11,7 +11,7 @@
 #include <vector>
 
 #include <downlink/completion.hpp>
-#include <downlink/net/connection.hpp>
+#include <downlink/net/connection_over.hpp>
 #include <downlink/net/stats.hpp>
 #include <downlink/transport/polling.hpp>
 #include <downlink/transport/sse.hpp>

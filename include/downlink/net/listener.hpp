@@ -6,7 +6,7 @@
 #include <string>
 #include <utility>
 
-#include <downlink/net/connection.hpp>
+#include <downlink/net/connection_over.hpp>
 
 namespace downlink::detail {
 
