@@ -1,5 +1,6 @@
 #include "hub/pages.hpp"
 
+#include <string>
 #include <string_view>
 #include <utility>
 
@@ -25,8 +26,7 @@ downlink::HttpResponse fresh(std::string content_type, std::string body) {
 }  // namespace
 
 downlink::HttpResponse answer_page(const downlink::HttpRequest& request, const std::function<std::string()>& metrics) {
-  const auto decoded = downlink::wire::percent_decode_path(request.head.path());
-  const std::string_view path = decoded ? *decoded : request.head.path();
+  const std::string path = downlink::wire::percent_decode_path(request.head.path()).value_or("");
   const std::string_view method = request.head.method();
   if (path != "/" && path != "/downlink.js" && path != "/metrics" && path != "/healthz") {
     return problem(404, "nothing is at this path");

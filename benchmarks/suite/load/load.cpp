@@ -3,7 +3,7 @@
 // clang-format off
 //   connect COUNT                         COUNT subscribers more, 128 at a time
 //   close COUNT                           the newest of them leave
-//   burst COUNT WINDOW SIZE               the server publishes COUNT messages, WINDOW (0: all) of them before everybody has them
+//   burst COUNT WINDOW SIZE               the server publishes COUNT messages, WINDOW (0: all) before everybody has them
 //   paced COUNT MILLISECONDS SIZE         a message every so often
 //   publish COUNT SIZE                    the server publishes, and nobody is waited for
 //   polls COUNT BEHIND                    each short-polling client asks COUNT times for the BEHIND newest messages
