@@ -47,7 +47,8 @@ class Tls {
     state_->set_context(loaded.context);
   }
   /// Takes over a context such as `asio::ssl::context` or Boost's, as it was configured. Where no least version was set
-  /// it becomes 1.2; its ALPN callback and session cache are replaced.
+  /// it becomes 1.2; its ALPN callback and session cache are replaced. Those of further contexts, which an SNI callback
+  /// of its own may choose, stay what the application made of them.
   template <class Context>
   requires requires(Context& context) {
     { context.native_handle() } -> std::convertible_to<SSL_CTX*>;
@@ -134,10 +135,10 @@ inline void enable_tls(EndpointBase& endpoint, const Tls& tls) {
 }
 
 /// Takes over a connection that the application has accepted and whose TLS is `asio::ssl::stream`'s, Boost's, or that
-/// of anything with the same functions, with all that was read of it from the request line on. No operation of its own
-/// may be under way. Such a connection costs more than one of `enable_tls`: 35 KB of buffers more, a copy of what is
-/// sent, and an operation for each record. The stream must be of an `io_context` of the endpoint's, else
-/// `errc::foreign_executor`.
+/// of anything with the same functions (the asynchronous ones, `next_layer` and `lowest_layer`), with all that was read
+/// of it from the request line on. No operation of its own may be under way. Such a connection costs more than one of
+/// `enable_tls`: 35 KB of buffers more, a copy of what is sent, and an operation for each record. The stream must be of
+/// an `io_context` of the endpoint's, else `errc::foreign_executor`.
 template <class AsyncStream>
 error_code adopt_tls(EndpointBase& endpoint, AsyncStream stream, std::string read) {
   const auto& core = detail::EndpointAccess::shared(endpoint);

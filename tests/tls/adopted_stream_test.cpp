@@ -103,3 +103,27 @@ TEST_CASE("a WebSocket peer that answers no ping is dropped from an adopted stre
   }
   CHECK(dropped);
 }
+
+TEST_CASE("a client of an adopted stream that is refused in the middle of its body gets the answer, and no reset",
+          "[tls][embedding][WIRE-8]") {
+  Adopted test({.max_message = 1000, .one_thread = GENERATE(true, false)});
+  test.endpoint.on_message("/c", [](const Peer&, Inbound) {});
+  REQUIRE(test.adopt());
+  REQUIRE_NOTHROW(test.client.send("POST /c HTTP/1.1\r\nHost: h\r\nContent-Length: 4000000\r\n\r\n"));
+  for (int i = 0; i < 400; ++i) REQUIRE_NOTHROW(test.client.send(std::string(10'000, 'b')));
+  std::string answer;
+  CHECK_NOTHROW(answer = test.client.read_to_end());
+  CHECK(answer.starts_with("HTTP/1.1 413 "));
+  CHECK(answer.ends_with("}"));
+  CHECK(test.client.connection().read_some().empty());
+  test.client.connection().close();
+  CHECK(eventually([&] { return test.endpoint.connection_count() == 0; }));
+}
+
+TEST_CASE("an adopted stream whose client says nothing is closed with close_notify", "[tls][embedding][RFC8446-6.1]") {
+  Adopted test({.head_timeout = 50ms, .one_thread = GENERATE(true, false)});
+  REQUIRE(test.adopt());
+  std::string answer = "nothing";
+  CHECK_NOTHROW(answer = test.client.read_to_end());
+  CHECK(answer.empty());
+}

@@ -128,6 +128,29 @@ TEST_CASE("a context of Asio's configures it, and may ask clients for certificat
   CHECK(asked > 0);
 }
 
+TEST_CASE("a client that is refused for its certificate gets the alert, and no reset", "[tls][RFC8446-6.2]") {
+  const Certificate certificate;
+  Served<ShortPolling> server;
+  auto context = configured(certificate);
+  context.set_verify_mode(asio::ssl::verify_peer | asio::ssl::verify_fail_if_no_peer_cert);
+  enable_tls(server.server, Tls(std::move(context)));
+  server.start();
+  // With TLS 1.3 its request is on its way before it can know.
+  for (int i = 0; i < 20; ++i) {
+    TlsClient client(server.port());
+    client.handshake().send(request_text("POST", "/c", "", std::string(100'000, 'b')));
+    std::string alert;
+    CHECK_NOTHROW([&] {
+      for (auto more = client.connection().read_some(); !more.empty(); more = client.connection().read_some()) {
+        alert += more;
+      }
+    }());
+    CHECK(!alert.empty());
+    client.connection().close();
+  }
+  CHECK(eventually([&] { return server.server.connection_count() == 0; }));
+}
+
 TEST_CASE("a context without a least version gets 1.2, and keeps one that was set", "[tls][RFC8996-4]") {
   const Certificate certificate;
   const bool old = GENERATE(false, true);

@@ -107,6 +107,7 @@ TEST_CASE("what is no TLS ends its connection, and nothing else", "[tls][RFC8446
   auto client = server.connect();
   client.try_send(bytes);
   CHECK(client.closed_by_peer(20s));
+  client.close();
   CHECK(server.connections(1));
   const auto stats = server.tls.stats();
   CHECK(stats.handshakes == 1);
@@ -140,6 +141,18 @@ TEST_CASE("a handshake that is not over with the head's time-out is cut off", "[
   CHECK(half.connection().closed_by_peer(20s));
   CHECK(server.fails(TlsFailure::unfinished, 3));
   CHECK(server.connections(0));
+}
+
+TEST_CASE("a client that is told that its handshake failed, and sends on, is cut off in time", "[tls][WIRE-8]") {
+  TlsServer server({.head_timeout = 200ms});
+  auto client = server.connect();
+  client.try_send("GET / HTTP/1.1\r\n\r\n");
+  CHECK(client.closed_by_peer(20s));
+  CHECK(eventually([&] {
+    client.try_send("more");
+    return server.server.connection_count() == 0;
+  }));
+  CHECK(server.fails(TlsFailure::not_tls));
 }
 
 TEST_CASE("the head's time-out covers the handshake and the head together", "[tls][WIRE-8]") {

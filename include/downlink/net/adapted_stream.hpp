@@ -58,7 +58,7 @@ class AdaptedStream {
       state.in.erase(0, size);
       return {IoResult::State::moved, size};
     }
-    if (!state.read_error) return {IoResult::State::would_block, 0};
+    if (!state.over()) return {IoResult::State::would_block, 0};
     return {state.read_error == net::error::eof ? IoResult::State::end : IoResult::State::broken, 0};
   }
 
@@ -66,7 +66,7 @@ class AdaptedStream {
   void async_ready(Ready what, Handler&& handler) {
     State& state = *state_;
     const bool input = !state.in.empty() && !state.reading;
-    if (what == Ready::write ? !state.writing : state.read_error || (what == Ready::read && input)) {
+    if (what == Ready::write ? !state.writing : state.over() || (what == Ready::read && input)) {
       auto ready = [handler = std::forward<Handler>(handler)]() mutable { std::move(handler)(error_code{}); };
       return net::post(state.executor, std::move(ready));
     }
@@ -99,6 +99,8 @@ class AdaptedStream {
   void close(bool reset) {
     error_code ignored;
     state_->waiting = {};
+    // What says the end is sent before this returns, where the system takes it; nobody waits for the peer's own.
+    if (!reset && !state_->writing && !state_->ends) state_->end();
     auto& socket = state_->stream.lowest_layer();
     if (reset) socket.set_option(net::socket_base::linger(true, 0), ignored);
     socket.close(ignored);
@@ -121,15 +123,21 @@ class AdaptedStream {
       if (reading) return;
       reading = true;
       in.resize(most_read);
-      stream.async_read_some(net::buffer(in),
-                             bound([self = this->shared_from_this()](error_code error, std::size_t bytes) {
-                               self->reading = false;
-                               self->in.resize(bytes);
-                               self->read_error = error;
-                               self->wake(Ready::read);
-                               if (error) self->wake(Ready::error);
-                             }));
+      auto done = bound([self = this->shared_from_this()](error_code error, std::size_t bytes) {
+        self->reading = false;
+        self->in.resize(bytes);
+        self->read_error = error;
+        self->discard();
+        if (self->reading) return;
+        self->wake(Ready::read);
+        if (error) self->wake(Ready::error);
+      });
+      if (discarding) return stream.next_layer().async_read_some(net::buffer(in), std::move(done));
+      stream.async_read_some(net::buffer(in), std::move(done));
     }
+
+    // Nothing more will be read. What keeps TLS from reading on once it has said its end does not count: see discard().
+    bool over() const { return read_error && (!ends || discarding || read_error == net::error::eof); }
 
     void write(std::size_t written) {
       writing = written < out.size();
@@ -147,7 +155,21 @@ class AdaptedStream {
     }
 
     void end() {
-      stream.async_shutdown(bound([self = this->shared_from_this()](error_code) {}));
+      stream.async_shutdown(bound([self = this->shared_from_this()](error_code) {
+        error_code ignored;
+        self->stream.lowest_layer().shutdown(net::socket_base::shutdown_send, ignored);
+        self->ended = true;
+        self->discard();
+      }));
+    }
+
+    // A peer that still sends makes `async_shutdown` fail, and TLS is over. What goes on coming is read from below it,
+    // as what is left unread makes closing a reset, which could overtake the last answer (WIRE §8).
+    void discard() {
+      if (!ended || discarding || !read_error || read_error == net::error::eof) return;
+      discarding = true;
+      read_error = {};
+      read();
     }
 
     void wake(Ready what) {
@@ -165,7 +187,9 @@ class AdaptedStream {
     error_code write_error;
     bool reading = false;
     bool writing = false;
-    bool ends = false;
+    bool ends = false;        // the output does, after what is being written
+    bool ended = false;       // and has, as far as it can
+    bool discarding = false;  // what comes is not TLS's any more
   };
 
   std::shared_ptr<State> state_;

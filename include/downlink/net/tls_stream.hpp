@@ -78,6 +78,7 @@ class TlsStream {
   }
 
   IoResult try_read(net::mutable_buffer buffer) {
+    if (flags_.refused) return discard(buffer);
     if ((!ssl_ && !begin()) || flags_.broken) return {IoResult::State::broken, 0};
     if (socket_.flush() == IoResult::State::broken) return broken();
     clear_errors();
@@ -88,7 +89,7 @@ class TlsStream {
       context_.reset();
       state_->count_handshake(::SSL_session_reused(ssl_.get()) == 1);
     } else if (context_ && why != SSL_ERROR_WANT_READ) {
-      return failed(why);
+      return failed(why, buffer);
     }
     switch (why) {
       case SSL_ERROR_NONE:
@@ -152,6 +153,7 @@ class TlsStream {
   };
   struct Flags {
     bool broken = false;
+    bool refused = false;  // the handshake failed
     bool said_end = false;
     bool write_waits_for_input = false;
   };
@@ -221,12 +223,21 @@ class TlsStream {
     if (ssl_) ::BIO_set_data(::SSL_get_rbio(ssl_.get()), &socket_);
   }
 
-  // The client has been told why by an alert, which a reset could overtake.
-  IoResult failed(int why) {
+  // The client has been told why by an alert, which a reset could overtake: what it still sends is read until it
+  // closes, for as long as its request's head may take.
+  IoResult failed(int why, net::mutable_buffer buffer) {
     context_.reset();
     state_->count_failure(why == SSL_ERROR_SSL ? failure_of(::ERR_peek_error()) : TlsFailure::client_left);
-    broken();
-    return {IoResult::State::end, 0};
+    ::ERR_clear_error();  // the queue is the application's too
+    flags_.refused = true;
+    ssl_.reset();
+    if (socket_.flush() == IoResult::State::moved) socket_.stream.end_output();
+    return discard(buffer);
+  }
+
+  IoResult discard(net::mutable_buffer buffer) {
+    const IoResult result = socket_.stream.try_read(buffer);
+    return result.state == IoResult::State::moved ? IoResult{IoResult::State::would_block, 0} : result;
   }
 
   IoResult broken() {
