@@ -62,29 +62,14 @@ class Connection : public Carrier, public ShardMember {
     add_reference();  // dropped when it is closed
     shard().add(*this);
     core_->connections.fetch_add(1);
-    struct Beginning {  // without memory for the rest, it is closed again
-      Connection& connection;
-      bool done = false;
-      ~Beginning() {
-        if (!done) thrown_by([&] { connection.close(true); });
-      }
-    } beginning{*this};
-    meet_peer();
-    enter_endpoint();
-    const bool turned_away = admission_ == Admission::Verdict::turned_away;
-    if (turned_away || shard().stopped() || core_->stopped.load()) return close(true);
-    wait_for(core_->options.head_timeout);
-    beginning.done = true;
-    pump();
-    if (rests_while_draining()) return close(false);
-    await_readable();
+    guarded([this] { begin(); });
   }
 
   /// Ends what goes on, in an orderly way, after `delay` for a stream.
   void drain(std::chrono::milliseconds delay) override {
     switch (state_) {
       case State::head:
-        if (!http_->parser.started()) close(false);
+        if (!http_->parser.started() && http_->unread.empty()) close(false);
         break;
       case State::held:
         http_->held->answer();
@@ -103,6 +88,7 @@ class Connection : public Carrier, public ShardMember {
     silent_ = true;
     close(true);
   }
+  void released() override { drop_reference(); }
 
  protected:
   /// The readable operation's handler; its memory is in the connection.
@@ -112,7 +98,7 @@ class Connection : public Carrier, public ShardMember {
     allocator_type get_allocator() const noexcept { return allocator_type(connection->read_storage_); }
     void operator()(error_code) {
       auto& shard = connection->shard();
-      shard.enter([self = std::move(connection)] { self->readable(); });
+      shard.enter([self = std::move(connection)] { self->guarded([&] { self->readable(); }); });
     }
   };
   /// The same where the bytes are read with it, which saves the system call that waiting for them costs.
@@ -123,7 +109,7 @@ class Connection : public Carrier, public ShardMember {
     allocator_type get_allocator() const noexcept { return allocator_type(storage); }
     void operator()(error_code error, std::size_t bytes) {
       auto& shard = connection->shard();
-      shard.enter([self = std::move(connection), error, bytes] { self->read(error, bytes); });
+      shard.enter([self = std::move(connection), error, bytes] { self->guarded([&] { self->read(error, bytes); }); });
     }
   };
   /// For a held poll that has sent all that it may ahead: it is only watched.
@@ -141,7 +127,7 @@ class Connection : public Carrier, public ShardMember {
     ConnectionRef connection;
     void operator()(error_code) {
       auto& shard = connection->shard();
-      shard.enter([self = std::move(connection)] { self->now_writable(); });
+      shard.enter([self = std::move(connection)] { self->guarded([&] { self->now_writable(); }); });
     }
   };
 
@@ -213,7 +199,9 @@ class Connection : public Carrier, public ShardMember {
   /// When the connection has waited long enough, for whatever its state waits for. Most streams need none.
   struct Timeout final : Deadline {
     explicit Timeout(Connection& who) : connection(who) {}
-    void expired() override { connection.expired(); }
+    void expired() override {
+      connection.guarded([this] { connection.expired(); });
+    }
     Connection& connection;
   };
 
@@ -228,6 +216,31 @@ class Connection : public Carrier, public ShardMember {
   void add_reference() { references_.fetch_add(1, std::memory_order_relaxed); }
   void drop_reference() {
     if (references_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
+  }
+
+  void begin() {
+    meet_peer();
+    enter_endpoint();
+    const bool turned_away = admission_ == Admission::Verdict::turned_away;
+    if (turned_away || shard().stopped() || core_->stopped.load()) return close(true);
+    wait_for(core_->options.head_timeout);
+    pump();
+    if (rests_while_draining()) return close(false);
+    await_readable();
+  }
+
+  // Whatever throws on the way, which is a lack of memory, closes the connection: nothing would go on with it.
+  template <class Function>
+  void guarded(Function&& function) {
+    struct Guard {
+      Connection& connection;
+      bool done = false;
+      ~Guard() {
+        if (!done) thrown_by([&] { connection.close(true); });
+      }
+    } guard{*this};
+    std::forward<Function>(function)();
+    guard.done = true;
   }
 
   void wait_for(std::chrono::milliseconds wait) {
@@ -245,6 +258,7 @@ class Connection : public Carrier, public ShardMember {
   void expired() {
     switch (state_) {
       case State::head:
+        if (pumping_) return wait_for(core_->options.idle_timeout);  // requests that have come wait for their turn
         if (!http_->parser.started()) return close(false);
         take_refused_head();
         return refuse(408, "the request's head did not come in time", true);
@@ -302,12 +316,8 @@ class Connection : public Carrier, public ShardMember {
     drop_later();
   }
 
-  // Drops the reference that an open connection has to itself. Whoever called is still using the connection, unless the
-  // loop is going, when nothing can be posted any more.
-  void drop_later() {
-    if (!shard().gone()) shard().post([self = ConnectionRef(this)] {});
-    drop_reference();
-  }
+  // Drops the reference that an open connection has to itself, when whoever called uses the connection no more.
+  void drop_later() noexcept { shard().release_later(*this); }
 
   IoResult try_write(std::span<const net::const_buffer> buffers) override = 0;
   virtual IoResult try_write_once(net::const_buffer buffer) = 0;
@@ -324,6 +334,7 @@ class Connection : public Carrier, public ShardMember {
 
   // Requests and answers (connection_requests.hpp).
   void pump();
+  void rest();
   void take_refused_head();
   void head_came();
   void proceed();
@@ -346,11 +357,12 @@ class Connection : public Carrier, public ShardMember {
   void enter_endpoint();
   void leave_endpoint();
   void count_as_client();
-  Negotiated negotiated() const;
+  Negotiated negotiated();
   void refuse_over_limit(std::string_view detail);
   std::chrono::nanoseconds count_inbound(RateMeter Limited::*meter, std::size_t units, std::size_t rate);
   std::chrono::nanoseconds count_inbound_bytes(std::size_t bytes);
   std::chrono::nanoseconds count_inbound_message();
+  std::chrono::nanoseconds count_inbound_post(std::size_t bytes);
 
   // Reading a channel (connection_reading.hpp).
   void read_channel();
@@ -368,6 +380,7 @@ class Connection : public Carrier, public ShardMember {
   const StreamOptions& stream_options() const override { return core_->options.stream; }
   std::size_t max_message() const override { return core_->options.max_message; }
   DOWNLINK_DECL void message_came(std::string data, bool binary) override;
+  DOWNLINK_DECL void rest_input() override;
   void await_writable() override { await(Writable{ConnectionRef(this)}); }
   DOWNLINK_DECL void session_done(EndReason reason) override;
   DOWNLINK_DECL void session_broken(EndReason reason) override;
@@ -377,9 +390,10 @@ class Connection : public Carrier, public ShardMember {
   // The application's handlers (connection_calls.hpp).
   template <class Never = void>
   void authorize();
-  void decided(Decision decision);
+  void decided(const std::exception_ptr& error, Decision decision);
   template <class Never = void>
   void answer_fallback();
+  void fallback_answered(const std::exception_ptr& error, HttpResponse response);
   template <class Never = void>
   void take_post();
   void post_taken(const std::exception_ptr& error, const Reply& reply);

@@ -14,15 +14,15 @@ void Connection::authorize() {
   core_->authorizer(shard(), http_->head, http_->found.parameters,
                     [self = ConnectionRef(this)](const std::exception_ptr& error, Decision decision) {
                       if (self->state_ != State::deciding) return;
-                      if (error) {
-                        self->handler_failed(error);
-                        return self->refuse(500, "the authorizer failed");
-                      }
-                      self->decided(std::move(decision));
+                      self->guarded([&] { self->decided(error, std::move(decision)); });
                     });
 }
 
-DOWNLINK_DECL void Connection::decided(Decision decision) {
+DOWNLINK_DECL void Connection::decided(const std::exception_ptr& error, Decision decision) {
+  if (error) {
+    handler_failed(error);
+    return refuse(500, "the authorizer failed");
+  }
   if (decision.kind == Decision::Kind::allowed && decision.expires_after.value_or(longest_wait).count() <= 0) {
     decision = unauthorized();
   }
@@ -48,31 +48,33 @@ void Connection::answer_fallback() {
   core_->fallback(shard(), HttpRequest{http_->head, std::move(http_->parser.body())},
                   [self = ConnectionRef(this)](const std::exception_ptr& error, HttpResponse response) {
                     if (self->state_ != State::handling) return;
-                    if (error) {
-                      self->handler_failed(error);
-                      return self->refuse(500, "the handler failed");
-                    }
-                    if (response.status >= 400) self->counters().refused[response.status].add();
-                    std::string headers;
-                    wire::append_header(headers, "Content-Type", response.content_type);
-                    for (const auto& [name, value] : response.headers) {
-                      wire::append_header(headers, name, value);
-                      // Whoever judges origins by himself is not contradicted.
-                      if (wire::iequals(name, "Access-Control-Allow-Origin")) {
-                        self->http_->origin = OriginVerdict::none;
-                      }
-                    }
-                    if (is_preflight(self->http_->head) && response.status / 100 == 2) {
-                      headers += preflight_headers(self->core_->options.cors, self->http_->origin);
-                    }
-                    self->respond(response.status, headers, std::move(response.body));
+                    self->guarded([&] { self->fallback_answered(error, std::move(response)); });
                   });
+}
+
+DOWNLINK_DECL void Connection::fallback_answered(const std::exception_ptr& error, HttpResponse response) {
+  if (error) {
+    handler_failed(error);
+    return refuse(500, "the handler failed");
+  }
+  if (response.status >= 400) counters().refused[response.status].add();
+  std::string headers;
+  wire::append_header(headers, "Content-Type", response.content_type);
+  for (const auto& [name, value] : response.headers) {
+    wire::append_header(headers, name, value);
+    // Whoever judges origins by himself is not contradicted.
+    if (wire::iequals(name, "Access-Control-Allow-Origin")) http_->origin = OriginVerdict::none;
+  }
+  if (is_preflight(http_->head) && response.status / 100 == 2) {
+    headers += preflight_headers(core_->options.cors, http_->origin);
+  }
+  respond(response.status, headers, std::move(response.body));
 }
 
 template <class Never>
 void Connection::take_post() {
   auto& http = *http_;
-  const auto wait = std::max(count_inbound_message(), count_inbound_bytes(http.parser.body().size()));
+  const auto wait = count_inbound_post(http.parser.body().size());
   if (wait.count() > 0) {
     std::string headers;
     wire::append_header(headers, "Retry-After", std::to_string(std::chrono::ceil<std::chrono::seconds>(wait).count()));
@@ -88,7 +90,8 @@ void Connection::take_post() {
   make_peer(TransportKind::short_polling, false);
   http.found.route->inbound(shard(), Peer(peer_), std::move(inbound),
                             [self = ConnectionRef(this)](const std::exception_ptr& error, const Reply& reply) {
-                              if (self->state_ == State::handling) self->post_taken(error, reply);
+                              if (self->state_ != State::handling) return;
+                              self->guarded([&] { self->post_taken(error, reply); });
                             });
 }
 
@@ -122,10 +125,12 @@ DOWNLINK_DECL void Connection::handler_failed(const std::exception_ptr& error) {
 DOWNLINK_DECL void Connection::log(LogLevel level, LogEvent event, std::string_view text, int status,
                                    std::optional<EndReason> reason) {
   if (!core_->logs() || silent_) return;
-  LogEntry entry{level, event, std::string(text), client_address(), {}, status, reason, {}};
-  if (http_) entry.path = http_->head.path();
-  if (!http_ && peer_) entry.path = peer_->identity.path;
-  core_->log(entry);
+  thrown_by([&] {  // there may be no memory, and whoever closes goes on
+    LogEntry entry{level, event, std::string(text), client_address(), {}, status, reason, {}};
+    if (http_) entry.path = http_->head.path();
+    if (!http_ && peer_) entry.path = peer_->identity.path;
+    core_->log(entry);
+  });
 }
 
 // Peers cost memory: they are made where somebody can get to see them.
@@ -154,12 +159,12 @@ template <class Never>
 void Connection::take_message(std::string data, bool binary) {
   if (!route_->inbound) return session_->end({EndReason::refused, "this channel takes no messages"});
   if (core_->stopped.load()) return close(true);
-  counters().messages_received.add();
   if (count_inbound_message().count() > 0) return session_->end({EndReason::refused, "too many messages a second"});
+  counters().messages_received.add();
   in_handler_ = true;
   route_->inbound(shard(), Peer(peer_), Inbound{std::move(data), binary, {}, false},
                   [self = ConnectionRef(this)](const std::exception_ptr& error, const Reply& reply) {
-                    self->message_taken(error, reply);
+                    self->guarded([&] { self->message_taken(error, reply); });
                   });
   if (in_handler_) session_->pause();
 }
@@ -190,18 +195,19 @@ DOWNLINK_DECL void Connection::send_to_peer(Message message, std::shared_ptr<Pee
   shard().post([self = ConnectionRef(this), message = std::move(message), state = std::move(state)] {
     state->waiting.fetch_sub(message.data.size());
     if (self->state_ != State::streaming) return;
-    if (!self->session_->reply({{}, message.event, message.data, message.binary})) self->cut_peer();
+    self->guarded([&] {
+      if (!self->session_->reply({{}, message.event, message.data, message.binary})) self->cut_peer();
+    });
   });
 }
 
 DOWNLINK_DECL void Connection::close_peer(bool too_slow) {
   shard().post([self = ConnectionRef(this), too_slow] {
-    if (self->state_ == State::streaming) {
+    if (self->state_ != State::streaming) return self->close(true);
+    self->guarded([&] {
       self->session_->end(too_slow ? Ending{EndReason::too_slow, "replies are not taken"}
                                    : Ending{EndReason::refused, "closed by the server"});
-    } else {
-      self->close(true);
-    }
+    });
   });
 }
 

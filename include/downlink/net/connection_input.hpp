@@ -26,7 +26,7 @@ DOWNLINK_DECL bool Connection::wants_input() const {
   switch (state_) {
     case State::head:
     case State::body:
-      return true;
+      return !pumping_;  // whoever is at it comes here again
     case State::lingering:
       // More is left to the kernel: a reset could overtake the answer.
       return stray_ <= core_->options.linger_bytes;
@@ -99,6 +99,18 @@ DOWNLINK_DECL void Connection::received(std::span<char> bytes) {
   }
 }
 
+DOWNLINK_DECL void Connection::rest_input() {
+  session_->pause();
+  shard().post([self = ConnectionRef(this)] {
+    if (self->state_ != State::streaming) return;
+    self->shard().update_now();
+    self->guarded([&] {
+      self->session_->unpause();
+      self->await_readable();
+    });
+  });
+}
+
 DOWNLINK_DECL void Connection::input_ended() {
   switch (state_) {
     case State::streaming:
@@ -115,7 +127,8 @@ DOWNLINK_DECL void Connection::input_ended() {
       }
       return;
     default:
-      return close(false);
+      if (!pumping_) return close(false);
+      input_over_ = true;  // requests that have come wait for their turn
   }
 }
 

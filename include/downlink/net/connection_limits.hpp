@@ -86,10 +86,16 @@ DOWNLINK_DECL void Connection::count_as_client() {
   admission_ = core.admission.enter(address);
 }
 
-DOWNLINK_DECL Negotiated Connection::negotiated() const {
+DOWNLINK_DECL Negotiated Connection::negotiated() {
   const auto& core = *core_;
-  return negotiate(http_->head, core.kinds,
-                   [&](std::size_t index) { return core.transports[index].ops->claims(http_->head); });
+  Negotiated chosen;
+  const auto failure = thrown_by([&] {
+    chosen = negotiate(http_->head, core.kinds,
+                       [&](std::size_t index) { return core.transports[index].ops->claims(http_->head); });
+  });
+  if (!failure) return chosen;
+  handler_failed(failure);  // the transport is the application's
+  return {.status = 500};
 }
 
 // 503, but to those who would never come back a stream that says when to.
@@ -123,6 +129,17 @@ DOWNLINK_DECL std::chrono::nanoseconds Connection::count_inbound_bytes(std::size
 }
 DOWNLINK_DECL std::chrono::nanoseconds Connection::count_inbound_message() {
   return count_inbound(&Limited::messages, 1, core_->options.inbound_rate.messages_per_second);
+}
+// What the one limit refuses does not count towards the other.
+DOWNLINK_DECL std::chrono::nanoseconds Connection::count_inbound_post(std::size_t bytes) {
+  const auto& rate = core_->options.inbound_rate;
+  if (rate.messages_per_second > 0 && rate.bytes_per_second > 0) {
+    const auto now = shard().now();
+    const auto wait = std::max(limited_->messages.wait(now, 1, rate.messages_per_second, rate.burst),
+                               limited_->bytes.wait(now, bytes, rate.bytes_per_second, rate.burst));
+    if (wait.count() > 0) return wait;
+  }
+  return std::max(count_inbound_message(), count_inbound_bytes(bytes));
 }
 
 }  // namespace downlink::detail

@@ -13,8 +13,10 @@ inline constexpr std::size_t most_joined = std::size_t{16} << 10;
 DOWNLINK_DECL void Connection::read_channel() {
   auto& http = *http_;
   const auto& core = *core_;
+  std::string().swap(http.parser.body());  // nobody reads it, and the answer may take long
   const Negotiated chosen = negotiated();
   if (chosen.index < 0) {
+    if (chosen.status == 500) return refuse(500, "the transport failed");
     if (chosen.status != 426) return refuse(406, "no transport offered here serves this request");
     return refuse(426, "of what is offered here only WebSocket serves this request", false,
                   "Connection: Upgrade\r\nUpgrade: websocket\r\n");
@@ -49,7 +51,8 @@ DOWNLINK_DECL void Connection::poll(const TransportOps& transport) {
     state_ = State::held;
     subscriber_came();
     const auto answer = [](void* self, Sendable& sendable, bool gap) {
-      static_cast<Connection*>(self)->answer_held(sendable, gap);
+      auto& connection = *static_cast<Connection*>(self);
+      connection.guarded([&] { connection.answer_held(sendable, gap); });
     };
     http.held.emplace(this, answer, shard());
     if (http.held->start(shard().feed(state), http.start, start, wait)) return;
@@ -143,11 +146,12 @@ DOWNLINK_DECL void Connection::answer_poll(const Range& range, bool gap, std::st
 
 DOWNLINK_DECL void Connection::open_stream(const TransportOps& transport) {
   auto& http = *http_;
+  const bool drains = core_->draining.load(std::memory_order_relaxed);
   const StreamOps& ops = transport.stream(http.head);
   std::string headers;
   wire::append_header(headers, "Content-Type", transport.content_type);
   headers += transport.headers;
-  const bool keeps = !http.close_after && ops.chunked;
+  const bool keeps = !http.close_after && ops.chunked && !drains;
   // A stream says keep-alive to HTTP/1.1 whatever was asked for (WIRE §4); an answer to HEAD is over at once.
   const bool says_keeps = http.head.method() == "HEAD" ? keeps : ops.chunked;
   headers += says_keeps ? "Connection: keep-alive\r\n" : "Connection: close\r\n";

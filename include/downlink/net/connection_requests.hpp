@@ -10,7 +10,9 @@ DOWNLINK_DECL void Connection::pump() {
   if (pumping_) return;
   if (awaits_proxy_header_ && !take_proxy_header()) return;
   pumping_ = true;
-  while (state_ == State::head || state_ == State::body) {
+  const TimePoint end = shard().now() + Shard::slice;
+  for (bool first = true; state_ == State::head || state_ == State::body; first = false) {
+    if (!first && state_ == State::head && !http_->unread.empty() && shard().over(end)) return rest();
     auto& parser = http_->parser;
     const std::size_t used = parser.feed(http_->unread);
     http_->unread.erase(0, used);
@@ -46,6 +48,19 @@ DOWNLINK_DECL void Connection::pump() {
     }
   }
   pumping_ = false;
+}
+
+// Goes on in a later turn with requests that have come already: others have theirs in between.
+DOWNLINK_DECL void Connection::rest() {
+  shard().post([self = ConnectionRef(this)] {
+    self->pumping_ = false;
+    if (self->state_ != State::head) return;
+    self->shard().update_now();
+    self->guarded([&] {
+      self->pump();
+      self->await_readable();
+    });
+  });
 }
 
 // What came of a head that is answered without being whole or well-formed: pages may read why, where they name their

@@ -227,9 +227,7 @@ DOWNLINK_DECL EndpointBase::EndpointBase(const Contexts& contexts, EndpointOptio
 
 DOWNLINK_DECL EndpointBase::~EndpointBase() {
   core_->stopped.store(true);
-  for (const auto& shard : core_->shards) {
-    if (!shard->gone()) shard->dispatch([shard] { shard->shut_down(); });
-  }
+  for (const auto& shard : core_->shards) shard->end();
 }
 
 DOWNLINK_DECL void EndpointBase::route(std::string_view pattern, const Channel& channel, RouteOptions options) {
@@ -285,7 +283,8 @@ DOWNLINK_DECL error_code EndpointBase::serve(SocketStream::Socket::native_handle
   error_code error;
   const auto begin_on = [&](detail::Shard& shard) -> detail::Shard::Task {
     SocketStream::Socket socket(shard.executor());
-    socket.assign(net::generic::stream_protocol(family, 0), native, error);
+    const net::generic::stream_protocol protocol(family, 0);
+    if (detail::thrown_by([&] { socket.assign(protocol, native, error); })) error = net::error::no_memory;
     if (error) return {};
     SocketStream stream(std::move(socket));
     stream.configure(core_->options.socket);

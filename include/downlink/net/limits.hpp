@@ -25,15 +25,23 @@ class RateMeter {
   /// How long until so many units are let through; zero when it is now, and then they are taken. More units than
   /// `burst` brings are never let through.
   Duration take(TimePoint now, std::size_t units, std::size_t per_second, Duration burst) {
-    const std::chrono::duration<double> cost(static_cast<double>(units) / static_cast<double>(per_second));
-    constexpr std::chrono::duration<double> most = std::chrono::hours(24 * 365);  // which a Duration holds
-    const TimePoint until = std::max(paid_until_, now) + std::chrono::duration_cast<Duration>(std::min(cost, most));
+    const TimePoint until = paid_with(now, units, per_second);
     if (until - now > burst) return until - now - burst;
     paid_until_ = until;
     return Duration::zero();
   }
+  /// The same without taking them.
+  Duration wait(TimePoint now, std::size_t units, std::size_t per_second, Duration burst) const {
+    return std::max(paid_with(now, units, per_second) - now - burst, Duration::zero());
+  }
 
  private:
+  TimePoint paid_with(TimePoint now, std::size_t units, std::size_t per_second) const {
+    const std::chrono::duration<double> cost(static_cast<double>(units) / static_cast<double>(per_second));
+    constexpr std::chrono::duration<double> most = std::chrono::hours(24 * 365);  // which a Duration holds
+    return std::max(paid_until_, now) + std::chrono::duration_cast<Duration>(std::min(cost, most));
+  }
+
   TimePoint paid_until_{};
 };
 

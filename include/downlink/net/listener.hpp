@@ -88,32 +88,46 @@ class Listener final : public ShardMember, public Deadline, public std::enable_s
     return false;
   }
 
+  // The handler of an accept.
+  struct Took {
+    std::shared_ptr<Listener> listener;
+
+    explicit Took(std::shared_ptr<Listener> self) : listener(std::move(self)) {}
+    Took(Took&&) noexcept = default;
+    // Without memory to watch the new socket, Asio lets go of the handler in the loop without calling it.
+    ~Took() {
+      if (listener && listener->shard_->executor().running_in_this_thread()) {
+        go_on([](Listener& self) { self.failed(net::error::no_memory); });
+      }
+    }
+    void operator()(error_code error, Accepted socket) {
+      std::shared_ptr<Accepted> kept;  // tasks are copyable
+      if (!error && thrown_by([&] { kept = std::make_shared<Accepted>(std::move(socket)); })) {
+        error = net::error::no_memory;
+      }
+      go_on([error, kept](Listener& self) { self.accepted(error, kept.get()); });
+    }
+
+   private:
+    template <class Function>
+    void go_on(Function&& function) {
+      const auto self = std::move(listener);
+      thrown_by([&] { self->shard_->enter([self, function] { function(*self); }); });
+    }
+  };
+
   // Always into this loop: one that is to have the connection may be destroyed while nobody comes.
   void accept() {
     if (!acceptor_ || !may_accept()) return;
-    const auto took = [self = shared_from_this()](error_code error, Accepted socket) {
-      std::shared_ptr<Accepted> kept;  // tasks are copyable
-      if (!error) {
-        try {
-          kept = std::make_shared<Accepted>(std::move(socket));
-        } catch (...) {
-          error = net::error::no_memory;
-        }
-      }
-      auto& shard = *self->shard_;
-      shard.enter([self, error, kept] { self->accepted(error, kept.get()); });
-    };
-    try {
-      acceptor_->async_accept(shard_->executor(), took);
-    } catch (...) {
+    if (thrown_by([this] { acceptor_->async_accept(shard_->executor(), Took(shared_from_this())); })) {
       failed(net::error::no_memory);
     }
   }
 
   void failed(error_code error) {
     shard_->counters().accept_errors.add();
-    if (core_->logs()) core_->log({LogLevel::error, LogEvent::accept_failed, error.message(), {}, {}, 0, {}, error});
     if (acceptor_) shard_->set(*this, pause);
+    if (core_->logs()) core_->log({LogLevel::error, LogEvent::accept_failed, error.message(), {}, {}, 0, {}, error});
   }
 
   // Gives the socket to the shard whose turn it is, or to this one where that one's loop has gone or rests: there it
@@ -127,8 +141,9 @@ class Listener final : public ShardMember, public Deadline, public std::enable_s
       const auto native = socket.release(error);
       if (error) return {};
       SocketStream::Socket moved(target->executor());
-      moved.assign(protocol, native, error);
-      if (error) {  // the system watches no more sockets for that loop
+      const auto failure = thrown_by([&] { moved.assign(protocol, native, error); });
+      if (failure || error) {  // without memory, or the system watches no more sockets for that loop
+        shard_->counters().accept_errors.add();
         close_native(native);
         return {};
       }

@@ -24,7 +24,7 @@ class Listening {
 
   void start(const std::shared_ptr<EndpointCore>& core);
   void start(const std::shared_ptr<EndpointCore>& core, error_code& error);
-  void stop(const EndpointCore& core);
+  void stop(const EndpointCore& core) noexcept;
 
   std::uint16_t port() const;
   const std::string& address() const { return options_.address; }
@@ -63,9 +63,10 @@ DOWNLINK_DECL void Listening::start(const std::shared_ptr<EndpointCore>& core, e
   }
 }
 
-DOWNLINK_DECL void Listening::stop(const EndpointCore& core) {
+DOWNLINK_DECL void Listening::stop(const EndpointCore& core) noexcept {
   if (!listener_ || core.shards.front()->gone()) return;
-  core.shards.front()->dispatch([listener = listener_] { listener->stop(); });
+  // Without memory it goes with its shard.
+  thrown_by([&] { core.shards.front()->dispatch([listener = listener_] { listener->stop(); }); });
 }
 
 DOWNLINK_DECL std::uint16_t Listening::port() const { return listener_ ? listener_->port() : options_.port; }

@@ -62,6 +62,8 @@ class Carrier : public PeerState::Link {
   virtual void transport_failed(const std::exception_ptr&) {}
   /// The peer has sent a message. To take no further one for now, call `pause` of the session.
   virtual void message_came(std::string data, bool binary) = 0;
+  /// What the peer has said takes long: calls `pause` of the session, and `unpause` in a later turn.
+  virtual void rest_input() = 0;
   /// The most bytes that a message of the peer's may have.
   virtual std::size_t max_message() const = 0;
 

@@ -4,7 +4,9 @@
 #include <array>
 #include <cstddef>
 #include <span>
+#include <utility>
 
+#include <downlink/misuse.hpp>
 #include <downlink/session/feed.hpp>
 #include <downlink/session/stream.hpp>
 
@@ -34,6 +36,7 @@ class BatchedFanOut : public FanOut {
         form.look_at_lag(budget);
       }
       while (budget > 0 && !form.todo_.empty()) visit(form, budget);
+      if (size_ == 0 && !form.has_work()) form.forget_range();
     });
   }
 
@@ -88,13 +91,21 @@ class BatchedFanOut : public FanOut {
     send(sendings);
     size_ = 0;
     List<Entry> lost;
-    for (const auto& [entry, socket, bytes, result] : sendings) {
-      if (!entry->subscriber->sent(*entry, entry->feed->memo_, result)) lost.push_back(*entry);
+    for (const auto& sending : sendings) {
+      Entry& entry = *sending.entry;
+      bool there = false;  // nor is who has no memory to remember what was sent
+      thrown_by([&] { there = entry.subscriber->sent(entry, entry.feed->memo_, sending.result); });
+      if (!there) lost.push_back(entry);
+    }
+    const FormFeed* last = nullptr;
+    for (const auto& sending : sendings) {
+      FormFeed& form = *sending.entry->feed;
+      if (std::exchange(last, &form) != &form && !form.has_work()) form.forget_range();
     }
     while (!lost.empty()) {
       Entry& entry = lost.front();
       entry.feed->idle_.push_back(entry);
-      entry.subscriber->lost(entry);
+      thrown_by([&] { entry.subscriber->lost(entry); });
     }
   }
 

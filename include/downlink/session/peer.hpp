@@ -99,13 +99,20 @@ class Peer {
     const std::lock_guard guard(state_->mutex);
     if (!state_->link) return errc::peer_gone;
     if (!state_->takes_replies) return errc::no_reply_path;
-    const std::size_t size = message.data.size();
-    if (state_->waiting.fetch_add(size) + size > state_->max_queue) {
-      state_->waiting.fetch_sub(size);
+    struct Waiting {
+      detail::PeerState& state;
+      const std::size_t size;
+      bool sent = false;
+      ~Waiting() {  // without memory to send it, too
+        if (!sent) state.waiting.fetch_sub(size);
+      }
+    } waiting{*state_, message.data.size()};
+    if (state_->waiting.fetch_add(waiting.size) + waiting.size > state_->max_queue) {
       tell_to_close(true);
       return errc::peer_queue_full;
     }
     state_->link->send_to_peer(std::move(message), state_);
+    waiting.sent = true;
     return {};
   }
 

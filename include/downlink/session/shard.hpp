@@ -83,6 +83,10 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
   /// The time, as of the last turn of this shard.
   TimePoint now() const { return now_; }
   TimePoint update_now() { return now_ = std::chrono::steady_clock::now(); }
+  /// For how long one peer, or one turn, may have the loop; the rest of its work is for a later turn.
+  static constexpr std::chrono::microseconds slice{1000};
+  /// Whether a slice that was to last until `end` is over; `now` stays what it was.
+  static bool over(TimePoint end) { return std::chrono::steady_clock::now() >= end; }
 
   /// The value of `Date` for a response, made once a second.
   const std::string& http_date() {
@@ -113,6 +117,13 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
   }
 
   void add(ShardMember& member) { members_.push_back(member); }
+  /// Calls `released` of a member that was removed in a later turn, when nobody uses it any more; at once where the
+  /// loop is gone. Takes no memory.
+  void release_later(ShardMember& member) noexcept {
+    if (gone()) return member.released();
+    closed_.push_back(member);
+    schedule();
+  }
   /// Deadlines belong to members: without any, nothing keeps the loop running.
   void remove(ShardMember& member) {
     static_cast<ListNode&>(member).unlink();
@@ -179,6 +190,13 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
     if (const auto done = std::exchange(drained_, {})) done();
   }
 
+  /// The same from any thread, at once where that can be, for who may not throw.
+  void end() noexcept {
+    if (gone() || !thrown_by([this] { dispatch([self = shared_from_this()] { self->shut_down(); }); })) return;
+    ends_.store(true);  // in its next turn, as there is no memory for a task
+    schedule();
+  }
+
   /// A coroutine of the application's has begun: it is cancelled when this shuts down. On the shard.
   void began(std::weak_ptr<net::cancellation_signal> coroutine) { coroutines_.add(std::move(coroutine)); }
 
@@ -203,9 +221,9 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
     while (!members.empty()) {
       ShardMember& member = members.front();
       members_.push_back(member);
-      if (!stopped_) {
-        member.drain(std::chrono::milliseconds(random_at(random += random_step) % spread));
-      } else {  // by a callback
+      const std::chrono::milliseconds delay(random_at(random += random_step) % spread);
+      // Stopped by a callback, or without the memory to wait.
+      if (stopped_ || thrown_by([&] { member.drain(delay); })) {
         static_cast<ListNode&>(member).unlink();
         member.shut_down();
       }
@@ -227,6 +245,7 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
   void let_go() {
     tasks_.close();
     shut_down();
+    release_closed();
     feeds_.clear();
     timer_.reset();
     tasks_.end();
@@ -240,7 +259,6 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
  private:
   static constexpr std::size_t sends_at_once = 256;
   static constexpr std::size_t sends_between_clocks = 16;
-  static constexpr std::chrono::microseconds slice{1000};
 
   struct DrainEnd final : Deadline {
     explicit DrainEnd(Shard& owner) : shard(owner) {}
@@ -295,7 +313,17 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
   }
   bool runs_here() const { return thread_.load(std::memory_order_relaxed) == std::this_thread::get_id(); }
 
+  void release_closed() noexcept {
+    while (!closed_.empty()) {
+      ShardMember& member = closed_.front();
+      static_cast<ListNode&>(member).unlink();
+      member.released();
+    }
+  }
+
   void take_turn() {
+    release_closed();
+    if (ends_.load(std::memory_order_relaxed) && !stopped_) shut_down();
     tasks_.run([this] { schedule(); });
     if (stopped_) return;
     struct InTurn {
@@ -352,13 +380,14 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
   }
 
   // Resets those that hold dropped encodings of a channel, longest first, until they are few enough.
-  void relieve(const ChannelState& channel) {
+  void relieve(const ChannelState& channel) noexcept {
     List<Hold> waiting;
     waiting.take_all(holds_);
     while (!waiting.empty()) {
       Hold& hold = waiting.front();
       holds_.push_back(hold);
-      if (channel.pins_too_much()) hold.let_go(channel.encoded_use());
+      if (!channel.pins_too_much()) continue;
+      thrown_by([&] { hold.let_go(channel.encoded_use()); });
     }
   }
 
@@ -449,6 +478,8 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
   TimePoint armed_ = TimePoint::max();
 
   List<ShardMember> members_;
+  List<ShardMember> closed_;  // removed, and perhaps still used by whoever removed them
+  std::atomic<bool> ends_{false};
   std::function<void()> drained_;
   DrainEnd drain_end_{*this};
   TimePoint drain_due_ = {};

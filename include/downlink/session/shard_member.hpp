@@ -14,6 +14,8 @@ class ShardMember : public ListNode {
   virtual void shut_down() = 0;
   /// The server is to stop in an orderly way: end what goes on, a stream after `delay`.
   virtual void drain(std::chrono::milliseconds delay) = 0;
+  /// It was handed to `Shard::release_later`, and nobody uses it any more.
+  virtual void released() {}
 
  protected:
   ~ShardMember() = default;

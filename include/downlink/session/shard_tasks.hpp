@@ -40,30 +40,23 @@ class ShardTasks {
     return true;
   }
 
-  /// Runs all that there are. Where one throws, the others stay, and `schedule` is called.
+  /// Runs all that there are. Where one throws, the others stay for the next time, and `schedule` is called.
   template <class Schedule>
   void run(Schedule schedule) {
+    struct Running {
+      ShardTasks& all;
+      Schedule& schedule;
+      bool done = false;
+      ~Running() {
+        if (!done) schedule();
+      }
+    } running{*this, schedule};
+    run_begun();
     {
       const std::lock_guard guard(mutex_);
       running_.swap(tasks_);
     }
-    struct Running {
-      ShardTasks& all;
-      Schedule& schedule;
-      std::size_t begun = 0;
-      bool done = false;
-      ~Running() {
-        if (!done) {
-          const std::lock_guard guard(all.mutex_);
-          const auto rest = all.running_.begin() + static_cast<std::ptrdiff_t>(begun);
-          all.tasks_.insert(all.tasks_.begin(), std::make_move_iterator(rest),
-                            std::make_move_iterator(all.running_.end()));
-          schedule();
-        }
-        all.running_.clear();
-      }
-    } running{*this, schedule};
-    while (running.begun < running_.size()) running_[running.begun++]();
+    run_begun();
     running.done = true;
   }
 
@@ -81,10 +74,12 @@ class ShardTasks {
   /// Drops what was not run, and calls what was to be called at the end.
   void end() {
     std::vector<Task> dropped;
+    std::vector<Task> left;
     std::vector<Task> ends;
     {
       const std::lock_guard guard(mutex_);
       dropped.swap(tasks_);
+      left.swap(running_);
       ends.swap(ends_);
     }
     for (const auto& each : ends) each();
@@ -99,10 +94,17 @@ class ShardTasks {
   bool gone() const { return gone_; }
 
  private:
+  void run_begun() {
+    while (begun_ < running_.size()) running_[begun_++]();
+    running_.clear();
+    begun_ = 0;
+  }
+
   net::io_context& context_;
   std::mutex mutex_;
   std::vector<Task> tasks_;
   std::vector<Task> running_;
+  std::size_t begun_ = 0;  // of those that are running
   std::vector<Task> ends_;
   std::atomic<bool> gone_{false};
 };

@@ -72,6 +72,8 @@ class WebSocketSession final : public StreamSession {
  private:
   using Kind = wire::WebSocketEvent::Kind;
 
+  // Pongs to pings that have come together are sent together, but no more of them.
+  static constexpr std::size_t most_unsent = std::size_t{16} << 10;
   // With more than this waiting for the peer, it is not read from.
   static constexpr std::size_t reply_high_water = std::size_t{64} << 10;
 
@@ -108,11 +110,12 @@ class WebSocketSession final : public StreamSession {
   }
 
   void take_events(std::span<char> bytes) {
+    const TimePoint end = shard().now() + Shard::slice;
     while (!closed_) {
       const auto event = input().reader.next(bytes);
       switch (event.kind) {
         case Kind::none:
-          return;
+          return flush_control();
         case Kind::message:
         case Kind::part:
           if (!ending() && !take(event)) return;
@@ -127,10 +130,12 @@ class WebSocketSession final : public StreamSession {
         case Kind::error:
           return fail(event);
       }
+      if (queued() > most_unsent) flush_control();
       throttled_ = queued() > reply_high_water;
+      if (!holds_input() && !bytes.empty() && Shard::over(end)) carrier().rest_input();
       if (holds_input()) {
         input().kept.insert(0, bytes.data(), bytes.size());
-        return;
+        return flush_control();
       }
     }
   }
@@ -156,9 +161,9 @@ class WebSocketSession final : public StreamSession {
 
   void pong(std::string_view payload) {
     if (ending()) return;
+    if (queued() + payload.size() > options().max_peer_queue) flush_control();
     if (queued() + payload.size() > options().max_peer_queue) return end({EndReason::too_slow, "pongs are not taken"});
     wire::append_frame(control(), wire::Opcode::pong, payload);
-    flush_control();
   }
 
   void answer_close(const wire::WebSocketEvent& event) {
