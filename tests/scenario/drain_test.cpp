@@ -133,6 +133,24 @@ TEST_CASE("a stream whose request was on its way when the drain began opens and 
   CHECK(served.drained());
 }
 
+TEST_CASE("what is said of a stream while draining is said with close, as the connection is closed",
+          "[scenario][WIRE-9]") {
+  Draining served;
+  served.start();
+  auto client = served.connect();
+  client.send("HEAD /c HTTP/1.1\r\nHost: h\r\nAccept: text/event-stream\r\n");
+  REQUIRE(served.get().status == 200);
+  REQUIRE(served.connections(1));
+  served.drain(1h);
+  client.send("\r\n");
+  const auto answer = client.read_response(true);
+  CHECK(answer.status == 200);
+  CHECK(answer.lists("Connection", "close"));
+  CHECK(client.wait_for_end(5s) == Connection::End::closed);
+  client.close();
+  CHECK(served.drained());
+}
+
 TEST_CASE("a drain finishes the message that a WebSocket is taking, then closes with 1001", "[scenario][WIRE-9]") {
   Draining served;
   served.start();

@@ -134,3 +134,27 @@ TEST_CASE("answers to pings do not count as messages", "[scenario][WIRE-5]") {
     client.send(ws_pong, frame.payload);
   }
 }
+
+TEST_CASE("what one rate refuses is not charged to the other", "[scenario][WIRE-6]") {
+  Metered test({.messages_per_second = 1, .bytes_per_second = 100, .burst = 10s});
+  auto connection = test.served.connect();
+  const auto post = [&](std::size_t size) {
+    connection.send(request_text("POST", "/c", {}, std::string(size, 'x')));
+    return connection.read_response();
+  };
+  while (post(1).status == 202) continue;
+  for (int i = 0; i < 5; ++i) {
+    const auto answer = post(900);  // of which there may be one in ten seconds
+    CHECK((answer.status == 202 || answer.header("Retry-After") == "1"));
+    if (answer.status == 202) break;
+  }
+  CHECK(test.served.server.stats().messages_received == static_cast<std::uint64_t>(test.taken));
+}
+
+TEST_CASE("a message that is refused for its rate is not counted as received", "[scenario][WIRE-5]") {
+  Metered test({.messages_per_second = 1, .burst = 5s});
+  WebSocketClient client(test.served.port(), "/c");
+  for (int i = 0; i < 20; ++i) client.send_text("x");
+  CHECK(client.next_frame().opcode == ws_close);
+  CHECK(test.served.server.stats().messages_received == static_cast<std::uint64_t>(test.taken));
+}

@@ -31,7 +31,10 @@ void fail(bool standard) {
 struct Fragile {
   static constexpr std::string_view name = "fragile";
   static constexpr std::string_view content_type = "text/plain";
-  static bool claims(const RequestHead&) { return true; }
+  static bool claims(const RequestHead&) {
+    if (fails_at == 'c') throw std::runtime_error("can't claim");
+    return true;
+  }
   static void encode(std::string& out, const MessageView& message) {
     out.append(message.data).append("\n");
     if (message.data == "poison") throw std::runtime_error("can't be encoded");
@@ -116,6 +119,23 @@ class Stopped {
 };
 
 }  // namespace
+
+TEST_CASE("a transport that can't say whether a request is its own costs that request", "[scenario][DESIGN-3.8]") {
+  FragileServer test;
+  auto good = test.open("/c");
+  Fragile::fails_at = 'c';
+  auto client = test.served.connect();
+  for (int i = 0; i < 2; ++i) {
+    client.send(request_text("GET", "/c"));
+    CHECK(client.read_response().status == 500);
+  }
+  CHECK(test.log() == std::vector<std::string>(2, "can't claim"));
+  Fragile::fails_at = 0;
+  test.served.publish("x");
+  CHECK_NOTHROW(good.read_until("x\n"));
+  client.close();
+  CHECK(test.served.connections(1));
+}
 
 TEST_CASE("on_subscribe that throws ends that one stream", "[scenario][DESIGN-3.8]") {
   const bool standard = GENERATE(true, false);

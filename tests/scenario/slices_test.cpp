@@ -1,0 +1,95 @@
+#include <algorithm>
+#include <chrono>
+#include <functional>
+#include <string>
+#include <thread>
+
+#include "support/catch.hpp"
+#include "support/served.hpp"
+#include "support/websocket_client.hpp"
+
+using namespace downlink;
+using namespace downlink::testing;
+using namespace std::chrono_literals;
+
+namespace {
+
+/// A server whose application takes its time with everything that peers ask of it, and sees how much of that is done
+/// between two turns of its own.
+struct Busy {
+  explicit Busy(bool one_thread) : served(options(one_thread)) {
+    served.server.authorize([this](const RequestHead&) {
+      work();
+      return allow();
+    });
+    served.server.on_message("/c", [this](const Peer&, const Inbound&) { work(); });
+    served.start();
+    served.loop.run_on([this] { take_turn(); });
+  }
+  static EndpointOptions options(bool one_thread) {
+    EndpointOptions options;
+    options.one_thread = one_thread;
+    return options;
+  }
+
+  void work() {
+    std::this_thread::sleep_for(2ms);  // longer than anybody may have the loop
+    most = std::max(most, ++done);
+    ++total;
+  }
+  void take_turn() {
+    done = 0;
+    if (total < expected) net::post(served.loop.context(), [this] { take_turn(); });
+  }
+
+  int expected = 100;
+  int done = 0;  // since the last turn
+  int most = 0;
+  int total = 0;
+  ServedAll served;
+};
+
+}  // namespace
+
+TEST_CASE("requests that come together do not have the loop until all are answered", "[scenario][DESIGN-3.7]") {
+  Busy test(GENERATE(true, false));
+  auto client = test.served.connect();
+  SECTION("at once") {
+    std::string requests;
+    for (int i = 0; i < test.expected; ++i) requests += request_text("HEAD", "/c");
+    client.send(requests);
+  }
+  SECTION("behind a poll that is held") {
+    client.send(request_text("GET", "/c", "Prefer: wait=20\r\n"));
+    REQUIRE(test.served.subscribers(1));
+    std::string requests;
+    for (int i = 1; i < test.expected; ++i) requests += request_text("HEAD", "/c");
+    client.send(requests);
+    std::this_thread::sleep_for(50ms);  // so that all are there
+    test.served.publish("x");
+    CHECK(client.read_response().status == 200);
+  }
+  SECTION("with the end behind them") {
+    std::string requests;
+    for (int i = 0; i < test.expected; ++i) requests += request_text("HEAD", "/c");
+    client.send(requests);
+    ::shutdown(client.native_handle(), SHUT_WR);
+    for (int i = 0; i < test.expected; ++i) REQUIRE(client.read_response(true).status == 200);
+    CHECK(client.closed_by_peer(20s));
+  }
+  CHECK(eventually([&] { return test.served.loop.run_on([&] { return test.total; }) == test.expected; }, 20s));
+  CHECK(test.served.loop.run_on([&] { return test.most; }) <= 2);
+}
+
+TEST_CASE("messages that come together do not have the loop until all are taken", "[scenario][DESIGN-3.7]") {
+  Busy test(GENERATE(true, false));
+  ++test.expected;  // with the handshake
+  WebSocketClient client(test.served.port(), "/c");
+  std::string frames;
+  for (int i = 1; i < test.expected; ++i) frames += client_frame(ws_text, "hello");
+  client.connection().send(frames);
+  CHECK(eventually([&] { return test.served.loop.run_on([&] { return test.total; }) == test.expected; }, 20s));
+  CHECK(test.served.loop.run_on([&] { return test.most; }) <= 2);
+  client.send(ws_ping, "still there");
+  CHECK(client.next_frame().payload == "still there");
+}
