@@ -155,22 +155,24 @@ TEST_CASE("a subscriber that there is no memory for is not counted", "[session][
     void lagging(detail::Entry&) override {}
     void expired() override {}
   } nobody;
-  const StartRequest latest{StartRequest::Kind::latest, {}, 0};
+  const bool resumes = GENERATE(false, true);  // with a cursor that no string has room for in itself
   bool threw = true;
   int failures = 0;
   for (long which = 0; threw; ++which) {
-    CAPTURE(which);
+    CAPTURE(resumes, which);
     ChannelOptions options;
     const auto clock = std::make_shared<ManualClock>();
     options.clock = clock;
     const auto state = detail::ChannelState::make(options);
-    REQUIRE(state->append({.data = "x", .time_to_live = 10ms}));
+    const MessageId far{state->id_of(0).epoch, 123'456'789};
+    REQUIRE(state->append({.data = "x", .time_to_live = 10ms}, &far));
+    const StartRequest start{resumes ? StartRequest::Kind::cursor : StartRequest::Kind::latest, far.to_string(), 0};
     clock->move(1s);  // whoever joins next has it expire, for which room is needed
     detail::Feed feed(host, state);
     auto& form = feed.form(&detail::form_ops<Plain>, {});
     {
       detail::Entry entry(nobody);
-      threw = fails_at(which, [&] { entry.join(form, latest, DefaultStart::latest); });
+      threw = fails_at(which, [&] { entry.join(form, start, DefaultStart::latest); });
       failures += threw;
       CHECK(state->subscribers() == (threw ? 0 : 1));
       CHECK(feed.unused() == threw);

@@ -346,8 +346,9 @@ DOWNLINK_DECL std::optional<ChannelState::Attached> ChannelState::attach(const S
   const std::lock_guard guard(log_.mutex);
   if (most > 0 && subscribers() >= most) return std::nullopt;
   log_.log.expire(log_.clock->now(), expired);
+  const Attached attached{find_start(request, otherwise), log_.log.head()};  // first: it may throw
   if (subscribers_.fetch_add(1, std::memory_order_relaxed) == 0) log_.log.keep_tail(true);
-  return Attached{find_start(request, otherwise), log_.log.head()};
+  return attached;
 }
 
 DOWNLINK_DECL StartPoint ChannelState::find_start(const StartRequest& request, DefaultStart otherwise) {
