@@ -9,6 +9,7 @@
 
 #include <downlink/channel/channel.hpp>
 #include <downlink/channel/publisher.hpp>
+#include <downlink/channel/subscription.hpp>
 #include <downlink/session/feed.hpp>
 
 #include "allocation/failing.hpp"
@@ -179,6 +180,35 @@ TEST_CASE("a subscriber that there is no memory for is not counted", "[session][
     }
     CHECK(state->subscribers() == 0);
     feed.leave();
+  }
+  CHECK(failures > 0);
+}
+
+TEST_CASE("what there was memory to publish wakes a subscription, with none left", "[channel][DESIGN-3.3]") {
+  bool threw = true;
+  int failures = 0;
+  for (long which = 0; threw; ++which) {
+    CAPTURE(which);
+    net::io_context context;
+    const Channel channel;
+    const Publisher publisher(channel);
+    Subscription subscription(context.get_executor(), channel);
+    std::vector<std::string> seen;
+    const auto take = [&](error_code error, const Batch& batch) {
+      CHECK_FALSE(error);
+      for (const auto& each : batch.messages) seen.push_back(each.message().data);
+    };
+    subscription.async_next(take);
+    context.poll();
+    threw = fails_at(which, [&] { publisher.publish({.data = "x"}).value(); });
+    failures += threw;
+    context.restart();
+    context.poll();
+    CHECK(seen == std::vector<std::string>(threw ? 0 : 1, "x"));
+    if (threw) REQUIRE(publisher.publish({.data = "x"}));
+    context.restart();
+    context.poll();
+    CHECK(seen == std::vector<std::string>{"x"});
   }
   CHECK(failures > 0);
 }

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <utility>
 #include <vector>
@@ -94,11 +95,9 @@ class BasicSubscription {
   net::awaitable<Batch> next() { return async_next(net::use_awaitable); }
 
  private:
-  struct State final : detail::Waker, std::enable_shared_from_this<State> {
-    using Strand = net::strand<Executor>;
-
+  struct State final : detail::Waker {
     State(const Executor& executor, std::shared_ptr<detail::ChannelState> source, SubscriptionOptions wanted)
-        : channel(std::move(source)), options(std::move(wanted)), strand(executor), timer(strand) {
+        : channel(std::move(source)), options(std::move(wanted)), timer(executor, TimePoint::max()) {
       StartRequest start{StartRequest::Kind::latest, {}, 0};
       if (options.cursor == "earliest") {
         start.kind = StartRequest::Kind::earliest;
@@ -113,25 +112,24 @@ class BasicSubscription {
       gap = attached.start.gap;
     }
 
+    // Allocates nothing: a publisher that has no memory left still wakes who waits.
     void wake() noexcept override {
-      if (pending.exchange(true)) return;
-      net::post(strand, [self = this->shared_from_this()] {
-        self->pending.exchange(false);
-        self->timer.cancel();
-      });
+      if (news.exchange(true)) return;
+      const std::lock_guard guard(mutex);
+      timer.cancel();
     }
 
     // From any thread: ends the operation of that number, unless it has come to something.
     void cancel(std::uint64_t number) {
-      net::post(strand, [self = this->shared_from_this(), number] {
-        self->cancelled = number;
-        self->timer.cancel();
-      });
+      const std::lock_guard guard(mutex);
+      cancelled = number;
+      timer.cancel();
     }
 
     // Whether there is something for the operation to complete with.
     bool read() {
       error = {};
+      news.exchange(false);  // first: what comes from here on makes another read
       if (gone.load()) {
         error = net::error::operation_aborted;
         return true;
@@ -154,20 +152,21 @@ class BasicSubscription {
 
     std::shared_ptr<detail::ChannelState> channel;
     SubscriptionOptions options;
-    Strand strand;
-    net::basic_waitable_timer<std::chrono::steady_clock, net::wait_traits<std::chrono::steady_clock>, Strand> timer;
-    std::atomic<bool> pending{false};
+    // Recursive: a handler that there is no memory to wait with may take the subscription along.
+    std::recursive_mutex mutex;
+    net::basic_waitable_timer<std::chrono::steady_clock, net::wait_traits<std::chrono::steady_clock>, Executor> timer;
+    std::uint64_t cancelled = 0;  // the number of the last operation that was; as the timer, under the mutex
+    std::atomic<bool> news{false};
     std::atomic<bool> gone{false};
     std::uint64_t operations = 0;
-    std::uint64_t cancelled = 0;  // the number of the last operation that was
-    error_code error = {};        // what the operation completes with
+    error_code error = {};  // what the operation completes with
     Batch batch = {};
     detail::Position next = 1;
     bool gap = false;
   };
 
-  // The operation: handed to the strand as it is, and called again on its handler's executor to complete. Nowhere else
-  // is its cancellation slot touched.
+  // The operation: handed to the executor as it is, and called again on its handler's executor to complete. Nowhere
+  // else is its cancellation slot touched.
   struct Next {
     std::shared_ptr<State> state;
     bool begun = false;
@@ -183,11 +182,12 @@ class BasicSubscription {
           if (const auto cancelling = weak.lock()) cancelling->cancel(number);
         });
       }
-      net::post(kept->strand, Reading<Self>{kept, number, std::move(self)});
+      net::post(kept->timer.get_executor(), Reading<Self>{kept, number, std::move(self)});
     }
   };
 
-  // Reads on the strand, as wake-ups come there: none can come between reading nothing and waiting.
+  // Reads until there is something. It waits under the mutex, as wake-ups come: none is lost between reading nothing
+  // and waiting.
   template <class Operation>
   struct Reading {
     std::shared_ptr<State> state;
@@ -196,12 +196,14 @@ class BasicSubscription {
 
     void operator()(error_code = {}) {
       const auto kept = state;
-      const bool something = kept->read();
-      const bool cancelled = kept->cancelled == number;
-      if (!something && cancelled) kept->error = net::error::operation_aborted;
-      if (something || cancelled) return net::post(std::move(operation));
-      kept->timer.expires_at(TimePoint::max());
-      kept->timer.async_wait(net::bind_executor(kept->strand, std::move(*this)));
+      while (!kept->read()) {
+        const std::lock_guard guard(kept->mutex);
+        if (kept->news.load()) continue;
+        if (kept->cancelled != number) return kept->timer.async_wait(std::move(*this));
+        kept->error = net::error::operation_aborted;
+        break;
+      }
+      net::post(std::move(operation));
     }
   };
 
