@@ -234,7 +234,7 @@ TEST_CASE("opening channels lets go of idle ones bit by bit", "[channel][DESIGN-
   for (int i = 0; i < 1000; ++i) f.epoch("old" + std::to_string(i));
   f.clock->move(60s);
   const Channel held = f.hub->open("held").value();
-  for (int i = 0; i < 20'000 && f.hub->size() > 1; ++i) REQUIRE(f.hub->open("held"));
+  for (int i = 0; i < 500; ++i) REQUIRE(f.hub->open("held"));
   CHECK(f.hub->size() == 1);
 }
 

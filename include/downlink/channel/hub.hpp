@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <chrono>
+#include <functional>
+#include <iterator>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -72,15 +74,13 @@ class Hub {
 #if DOWNLINK_DEFINITIONS
 
 struct Hub::State {
-  struct NameHash {
-    using is_transparent = void;
-    std::size_t operator()(std::string_view name) const { return std::hash<std::string_view>{}(name); }
-  };
-
   struct Entry {
     Channel channel;
     TimePoint held;  // when somebody was last seen to hold a handle
   };
+
+  // Ordered: it is clients who make up the names, and ones that share a hash would all have to be looked at.
+  using Channels = std::map<std::string, Entry, std::less<>>;
 
   bool expired(Entry& entry, TimePoint now) const {
     const auto& shared = detail::ChannelAccess::state(entry.channel);
@@ -93,19 +93,16 @@ struct Hub::State {
 
   void expire_all(TimePoint now) {
     for (auto entry = channels.begin(); entry != channels.end();) {
-      if (!expired(entry->second, now)) {
-        ++entry;
-        continue;
-      }
-      retire(entry->second.channel);
-      entry = channels.erase(entry);
+      entry = expired(entry->second, now) ? retire(entry) : std::next(entry);
     }
   }
 
-  // A channel goes: what it held goes with it, what it has seen stays in the sum.
-  void retire(const Channel& channel) {
-    keep_figures(channel);
+  // A channel goes: what it held goes with it, what it has seen stays in the sum. Gives the one behind it.
+  Channels::iterator retire(Channels::iterator entry) {
+    keep_figures(entry->second.channel);
     ++past.expired;
+    if (sweeping == entry) ++sweeping;
+    return channels.erase(entry);
   }
 
   void keep_figures(const Channel& channel) {
@@ -123,16 +120,12 @@ struct Hub::State {
     next_full_look = now + std::min<std::chrono::milliseconds>(options.idle_expiry / 8, std::chrono::seconds(1));
   }
 
-  // Looks at the channels of the next `count` buckets, going round.
+  // Looks at the next `count` channels, going round.
   void sweep(TimePoint now, std::size_t count) {
     for (; count > 0 && !channels.empty(); --count) {
-      bucket = (bucket + 1) % channels.bucket_count();
-      for (auto entry = channels.begin(bucket); entry != channels.end(bucket); ++entry) {
-        if (!expired(entry->second, now)) continue;
-        retire(entry->second.channel);
-        channels.erase(channels.find(entry->first));
-        break;
-      }
+      if (sweeping == channels.end()) sweeping = channels.begin();
+      const auto entry = sweeping++;
+      if (expired(entry->second, now)) retire(entry);
     }
   }
 
@@ -142,8 +135,8 @@ struct Hub::State {
 
   mutable std::mutex mutex;
   HubOptions options;
-  std::unordered_map<std::string, Entry, NameHash, std::equal_to<>> channels;
-  std::size_t bucket = 0;
+  Channels channels;
+  Channels::iterator sweeping = channels.end();  // the next to look at
   HubStats past;
   TimePoint next_full_look{};
   std::uint64_t random = detail::random_bits();
@@ -165,8 +158,7 @@ DOWNLINK_DECL Result<Channel> Hub::open(std::string_view name) const {
   state.sweep(now, sweep_at_once);
   auto found = state.channels.find(name);
   if (found != state.channels.end() && state.expired(found->second, now)) {
-    state.retire(found->second.channel);
-    state.channels.erase(found);
+    state.retire(found);
     found = state.channels.end();
   }
   if (found != state.channels.end()) return found->second.channel;
@@ -216,6 +208,7 @@ DOWNLINK_DECL void Hub::close() const {
       state_->keep_figures(entry.channel);
     }
     state_->channels.clear();
+    state_->sweeping = state_->channels.end();
   }
   for (auto& channel : closing) channel.close();
 }
