@@ -236,6 +236,34 @@ TEST_CASE("a segment whose messages are mostly dead is made again without them",
   f.check(plain, 1717);
 }
 
+TEST_CASE("what lives far apart is read as if it stood side by side", "[channel][DESIGN-1]") {
+  constexpr int many = 200;
+  const bool read_meanwhile = GENERATE(false, true);
+  EncodedLogFixture f;
+  for (int i = 0; i < many; ++i) {
+    f.publish(std::string(50, 'x'), "seldom" + std::to_string(i));
+    for (int often = 0; often < 400; ++often) f.publish("x", "often");
+    if (read_meanwhile) f.check(plain, f.state->head());
+  }
+  Range range;
+  for (int round = 0; round < 3; ++round) {
+    f.state->read(plain, 1, {}, range);
+    require_same(bytes_of(range), expected(*f.state, plain, 1));
+    CHECK(flaw(range, 1, {}) == "");
+    CHECK(range.messages == many + 1);
+    CHECK(range.pieces.size() < 6);
+    CHECK_FALSE(range.more);
+    CHECK(f.state->encoded_use().cached < 200'000);
+    f.publish("x", "often");
+  }
+  f.state->read(plain, 1, {.messages = 100}, range);
+  CHECK(range.messages == 100);
+  CHECK(flaw(range, 1, {.messages = 100}) == "");
+  f.check(plain, 1, {.messages = 7});
+  f.check(plain, 401 * 100, {.bytes = 500});
+  f.check(plain, 1, {.pieces = 1});
+}
+
 TEST_CASE("when all that is left is dead, a reader goes on behind it", "[channel][WIRE-1]") {
   EncodedLogFixture f;
   f.publish_many(3);

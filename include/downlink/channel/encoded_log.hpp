@@ -20,7 +20,7 @@ struct LockedLog {
   const Clock* clock;
 };
 
-/// Consecutive bytes of one segment that are ready to be sent: the messages [first, last).
+/// Consecutive bytes of one segment that are ready to be sent: its messages in [first, last).
 struct Piece {
   SegmentRef segment;
   std::uint32_t begin = 0;
@@ -165,7 +165,10 @@ class EncodedLog {
   Step take(std::size_t which, const Snapshot& now, const ReadLimits& limits, Range& range) {
     const SegmentRef& segment = segments_[which];
     Position last = std::min<Position>(segment->end(), now.head + 1);
-    last = range.next + std::min<Position>(last - range.next, limits.messages - range.messages);
+    const std::size_t messages = limits.messages - range.messages;
+    if (segment->messages(range.next, last) > messages) {
+      last = segment->skip(range.next, static_cast<std::uint32_t>(messages));
+    }
     const std::uint64_t stop = segment->begin_of(range.next) + std::uint64_t{limits.bytes - range.bytes};
     if (segment->end_of(last - 1) > stop) {
       last = segment->at_byte(static_cast<std::uint32_t>(stop), range.next, last);
@@ -188,7 +191,7 @@ class EncodedLog {
       const std::lock_guard guard(source_.mutex);
       if (range.next <= source_.log.lost_through()) return Step::lost;
       source_.log.live_runs(range.next, last, [&](Position first, Position end) { living += end - first; });
-      if (which + 1 == segments_.size() || living * 2 >= last - range.next) {
+      if (which + 1 == segments_.size() || living * 2 >= segment->messages(range.next, last)) {
         source_.log.live_runs(range.next, last, [&](Position first, Position end) {
           if (range.pieces.size() < limits.pieces) {
             add(segment, first, end, range);
@@ -208,14 +211,19 @@ class EncodedLog {
     const std::uint32_t begin = segment->begin_of(first);
     const std::uint32_t end = segment->end_of(last - 1);
     if (begin == end) return;
-    range.messages += static_cast<std::size_t>(segment->messages(first, last));
+    range.messages += segment->messages(first, last);
     range.bytes += end - begin;
     range.last = segment->last_message(last);
-    range.pieces.push_back({segment, begin, end, first, last});
+    if (!range.pieces.empty() && range.pieces.back().segment == segment && range.pieces.back().end == begin) {
+      range.pieces.back().end = end;
+      range.pieces.back().last = last;
+    } else {
+      range.pieces.push_back({segment, begin, end, first, last});
+    }
   }
 
   // Encodes a bounded amount for range.next, which no segment holds: into the segment before it while there is room,
-  // else into new ones before segments_[next]. Moves range.next on to the first live message.
+  // else into new ones before segments_[next]. Moves range.next on to the first live message, or to that segment.
   Step encode(std::size_t next, std::uint64_t deaths, Range& range) {
     const Position until = next == segments_.size() ? ~Position{0} : segments_[next]->first();
     const Position after = next == 0 ? 0 : segments_[next - 1]->end();
@@ -226,8 +234,8 @@ class EncodedLog {
       if (range.next <= source_.log.lost_through()) return Step::lost;
       const Record* live = source_.log.first_live(range.next);
       if (!live) return Step::nothing_left;
-      range.next = live->position;
-      if (live->position >= until) return Step::go_on;
+      range.next = std::min(live->position, until);  // a segment of dead ones is dropped, not passed over
+      if (range.next == until) return Step::go_on;
       // From the block's beginning, so that others who resume in it share the encoding.
       source_.log.collect(std::max(live->block, after), records_at_once, largest_segment, records_);
       joins = next > 0 && source_.log.first_live(after) == records_.front().get();
