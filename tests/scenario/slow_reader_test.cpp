@@ -145,6 +145,28 @@ TEST_CASE("answers of a channel that is only polled are held to max_pinned, and 
   }
 }
 
+TEST_CASE("a poll is answered though streams that have stalled in the newest messages hold more than max_pinned",
+          "[scenario][DESIGN-3.5][WIRE-7]") {
+  constexpr std::size_t size = 1'000'000;
+  Served<Sse, ShortPolling> server({.stream = {.write_timeout = 20s}},
+                                   {.max_lag = 64 << 20, .max_encoded = 1, .max_pinned = size * 5 / 2});
+  server.start();
+  SseClient fast(server.port(), "/c");
+  fast.open();
+  std::vector<SseClient> stalled;
+  for (int i = 0; i < 3; ++i) {
+    stalled.emplace_back(slow_connection(server.port()), "/c").open();
+    server.publish(std::string(size, 'x'));
+    fast.next_event();
+  }
+  server.publish("x");
+  fast.next_event();
+  auto poller = slow_connection(server.port());
+  poller.send(request_text("GET", "/c?cursor=earliest"));
+  CHECK(server.connections(3));  // there is room for it and for one of those that have stalled
+  CHECK(poller.read_response().body.size() > size);
+}
+
 TEST_CASE("after a skip, requested is the last id sent, though later ones were passed over",
           "[scenario][WIRE-4][WIRE-7]") {
   SlowServer server(LagPolicy::skip);

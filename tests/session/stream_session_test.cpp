@@ -119,6 +119,36 @@ TEST_CASE("who stalls in a backlog that it asked for holds no more than max_pinn
   CHECK(broken < readers.size());
 }
 
+TEST_CASE("who stalls inside the newest messages is held to max_pinned too, and who holds what is cached stays",
+          "[session][DESIGN-3.5][WIRE-7]") {
+  constexpr std::size_t size = 100'000;
+  constexpr std::size_t room = 5 * size;
+  const std::size_t left = GENERATE(size - 100, std::size_t{100});  // of the message that each stalls in
+  net::io_context io{1};
+  const auto shard = std::make_shared<Shard>(io, true);
+  Channel channel({.max_lag = 64 << 20, .max_encoded = 1, .max_pinned = room});
+  const auto& use = ChannelAccess::state(channel)->encoded_use();
+  std::vector<std::unique_ptr<TestCarrier>> readers;
+  for (int i = 0; i < 20; ++i) {
+    shard->post([&] {
+      readers.push_back(std::make_unique<TestCarrier>(*shard, [left, stalls = false](std::size_t offered) mutable {
+        return offered < size ? offered : std::exchange(stalls, true) ? 0 : offered - left;
+      }));
+      readers.back()->start(channel, {});
+    });
+    io.restart();
+    io.poll();
+    Publisher(channel).publish({.data = std::string(size, 'x')});
+    io.restart();
+    io.poll();
+    CHECK(use.pinned <= room + size + 1000);  // with what the last message has made its cache drop
+  }
+  std::size_t broken = 0;
+  while (broken < readers.size() && readers[broken]->broken) ++broken;
+  CHECK(broken == (left == 100 ? 0 : readers.size() - 6));  // who has stalled longest, and no more than must be
+  for (std::size_t i = broken; i < readers.size(); ++i) CHECK_FALSE(readers[i]->broken);
+}
+
 TEST_CASE("a session that has sent its last byte has no deadline any more", "[session][WIRE-8]") {
   const bool stalls = GENERATE(false, true);
   net::io_context io{1};

@@ -81,8 +81,8 @@ class Segment {
   /// Where `count` messages from `first` on have been passed; there must be more.
   Position skip(Position first, std::uint32_t count) const { return position_of(before(first) + count); }
   std::size_t footprint() const { return sizeof(Segment) + sizeof(std::uint32_t) * slots_ + capacity_; }
-  bool belongs_to(const EncodedUse& use) const { return use_.get() == &use; }
-  bool is_copy() const { return !use_; }
+  /// Whether it is one of those that `use` counts as pinned.
+  bool is_pinned(const EncodedUse& use) const { return dropped_ && use_.get() == &use; }
 
   /// Its cache has it, or lets go of it: from then on it is counted as pinned for as long as somebody holds it.
   void count_cached() { use_->cached += footprint(); }
@@ -165,8 +165,8 @@ class Segment {
   Position end_;
   std::uint64_t deaths_;
   std::uint32_t capacity_;
-  std::uint32_t slots_;  // of the index
-  bool dropped_ = false;
+  std::uint32_t slots_;               // of the index
+  std::atomic<bool> dropped_{false};  // written while whoever holds it looks
   std::shared_ptr<EncodedUse> use_;
 };
 

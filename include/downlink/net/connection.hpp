@@ -169,7 +169,7 @@ class Connection : public Carrier, public ShardMember {
       explicit AnswerHold(Connection& who) : connection(who) {}
       void let_go(const EncodedUse& use) override {
         auto& answer = connection.http_->outgoing;
-        if (!answer.holds(use)) return;
+        if (!answer.pins(use)) return;
         answer.clear();  // at once: whether others have to go too is asked next
         connection.close(true);
       }

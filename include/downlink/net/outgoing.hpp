@@ -45,7 +45,10 @@ struct Outgoing {
     after.clear();
   }
 
-  bool holds(const EncodedUse& use) const { return !pieces.empty() && pieces.front().segment->belongs_to(use); }
+  /// Whether it keeps what `use` counts as pinned.
+  bool pins(const EncodedUse& use) const {
+    return std::any_of(pieces.begin(), pieces.end(), [&](const Piece& piece) { return piece.segment->is_pinned(use); });
+  }
 
   /// Buffers for what is still to be sent, as far as there is room for them.
   std::span<const net::const_buffer> rest(std::span<net::const_buffer> room) const {

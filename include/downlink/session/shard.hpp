@@ -167,7 +167,7 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
   void look_at_pinned(const std::shared_ptr<ChannelState>& channel) {
     if (!channel->pins_too_much()) return;
     post([self = shared_from_this(), channel] {
-      if (!self->stopped_) self->relieve(*channel);
+      if (!self->stopped_ && channel->pins_too_much()) self->relieve(*channel);
     });
   }
 

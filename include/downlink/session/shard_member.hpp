@@ -25,7 +25,8 @@ class ShardMember : public ListNode {
 /// list holds nothing that counts.
 class Hold : public ListNode {
  public:
-  /// Too much of these encodings is held: whoever holds some resets its connection.
+  /// Too much of these encodings is held though their cache has dropped it: whoever holds some of that resets its
+  /// connection.
   virtual void let_go(const EncodedUse& use) = 0;
 
  protected:

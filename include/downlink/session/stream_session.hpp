@@ -97,8 +97,7 @@ class StreamSession : public Subscriber {
     done_ = ending_ = true;
     entry_.leave();
     unlink();
-    partial_ = {};
-    hold_.reset();
+    drop_partial();
   }
 
   void advance(Entry& entry) final {
@@ -111,6 +110,7 @@ class StreamSession : public Subscriber {
 
   void lagging(Entry&) final {
     keep_little();
+    shard().look_at_pinned(entry_.feed->owner().channel());
     fall_behind();
   }
 
@@ -202,11 +202,13 @@ class StreamSession : public Subscriber {
       sent = 0;
     }
   };
-  /// Keeps the rest of a message that was cut, where that is more than a little.
+  /// In its shard's list while the rest of a message that was cut keeps one of the cache's segments.
   struct PartialHold final : Hold {
     explicit PartialHold(StreamSession& who) : session(who) {}
     void let_go(const EncodedUse& use) override {
-      if (session.partial_ && session.partial_->belongs_to(use)) session.broken(EndReason::too_slow);
+      if (!session.partial_->is_pinned(use)) return;
+      session.keep_little();
+      if (linked()) session.broken(EndReason::too_slow);
     }
     StreamSession& session;
   };
@@ -302,8 +304,7 @@ class StreamSession : public Subscriber {
     if (done_) return false;
     if (partial_) {
       if (!write(partial_->bytes() + partial_begin_, partial_end_ - partial_begin_, partial_begin_)) return false;
-      partial_ = {};
-      hold_.reset();
+      drop_partial();
     }
     if (control_) {
       control_->drop_sent();
@@ -371,33 +372,37 @@ class StreamSession : public Subscriber {
         partial_ = piece->segment;
         partial_begin_ = cut;
         partial_end_ = kept;
+        shard().pin(hold_);
       } else {
         rest.append(segment.bytes() + cut, kept - cut);
       }
     }
-    if (!rest.empty()) {
-      partial_ = Segment::copy(0, rest);
-      partial_begin_ = 0;
-      partial_end_ = static_cast<std::uint32_t>(rest.size());
-    }
+    if (!rest.empty()) keep_copy(rest);
     // A backlog that it asked for is no lag of its own, but what it is read from goes as soon as others read on.
     if (entry_.next > entry_.feed->owner().floor()) return;
     keep_little();
-    if (hold_) shard().look_at_pinned(entry_.feed->owner().channel());
+    if (hold_.linked()) shard().look_at_pinned(entry_.feed->owner().channel());
   }
 
   // Behind the live tail, or ended: the rest of a message that the peer has begun to take must not keep a whole segment
-  // that its cache will drop. A little is copied out; more is counted, and let go of when there is too much of it.
+  // that its cache will drop. A little is copied out, if there is memory for it; more is counted, and let go of when
+  // there is too much of it.
   void keep_little() {
-    if (!partial_ || partial_->is_copy() || hold_) return;
     const std::uint32_t left = partial_end_ - partial_begin_;
-    if (left > copied_at_most) {
-      hold_ = std::make_unique<PartialHold>(*this);
-      return shard().pin(*hold_);
-    }
-    partial_ = Segment::copy(0, {partial_->bytes() + partial_begin_, left});
+    if (!hold_.linked() || left > copied_at_most) return;
+    thrown_by([&] { keep_copy({partial_->bytes() + partial_begin_, left}); });
+  }
+
+  void keep_copy(std::string_view rest) {
+    partial_ = Segment::copy(0, rest);
     partial_begin_ = 0;
-    partial_end_ = left;
+    partial_end_ = static_cast<std::uint32_t>(rest.size());
+    hold_.unlink();
+  }
+
+  void drop_partial() {
+    partial_ = {};
+    hold_.unlink();
   }
 
   // Messages are out of the subscriber's reach: by a jump of the log, by its own lag, or because the backlog that it
@@ -466,8 +471,8 @@ class StreamSession : public Subscriber {
   SegmentRef partial_;       // the segment of a message that was sent in part
   std::uint32_t partial_begin_ = 0;
   std::uint32_t partial_end_ = 0;
-  std::unique_ptr<PartialHold> hold_;  // while it may be the last to keep its segment
-  std::unique_ptr<Control> control_;   // what goes to this peer alone, between messages
+  PartialHold hold_{*this};
+  std::unique_ptr<Control> control_;  // what goes to this peer alone, between messages
   TimePoint last_sent_{};
   bool blocked_ = false;
   bool ending_ = false;
