@@ -117,17 +117,14 @@ class StreamSession : public Subscriber {
   int socket_to_send() const final { return blocked_ ? -1 : carrier_.socket_to_send(); }
 
   bool sent(Entry& entry, const Sendable& sendable, const IoResult& written) final {
-    if (written.state == IoResult::State::moved && written.bytes == sendable.range.bytes) {
-      sent_all(entry, sendable.range);
-    } else if (written.state != IoResult::State::moved && written.state != IoResult::State::would_block) {
-      return false;
-    } else {
-      sent_less(sendable.range, written);
+    if (written.state != IoResult::State::moved || written.bytes != sendable.range.bytes) {
+      return sent_less(sendable.range, written);
     }
+    sent_all(entry, sendable.range);
     return true;
   }
 
-  void lost(Entry&) final { broken(EndReason::peer_left); }
+  void lost(Entry&) final { broken(reason_); }
 
   void expired() override {
     const TimePoint now = shard().update_now();
@@ -256,9 +253,12 @@ class StreamSession : public Subscriber {
   [[gnu::always_inline]] bool send(Entry& entry, const Sendable& sendable) {
     const Range& range = sendable.range;
     const IoResult written = carrier_.try_write(sendable.buffers);
-    if (written.state != IoResult::State::moved || written.bytes != range.bytes) return sent_less(range, written);
-    sent_all(entry, range);
-    return true;
+    if (written.state == IoResult::State::moved && written.bytes == range.bytes) {
+      sent_all(entry, range);
+      return true;
+    }
+    if (!sent_less(range, written)) broken(reason_);
+    return false;
   }
 
   [[gnu::always_inline]] void sent_all(Entry& entry, const Range& range) {
@@ -270,17 +270,21 @@ class StreamSession : public Subscriber {
     entry.next = range.next;
   }
 
+  // False when the peer is gone. So is, for us, one for which there is no memory: nobody would finish the message that
+  // it was sent a part of, or wait until it takes more.
   [[gnu::cold]] bool sent_less(const Range& range, const IoResult& written) {
     if (written.state == IoResult::State::moved) {
       last_sent_ = shard().now();
       shard().counters().bytes_sent.add(written.bytes);
     } else if (written.state != IoResult::State::would_block) {
-      broken(EndReason::peer_left);
       return false;
     }
-    if (const auto begun = written.bytes + carrier_.committed()) stop_inside(range, written.bytes, begun);
-    block();
-    return false;
+    const auto failure = thrown_by([&] {
+      if (const auto begun = written.bytes + carrier_.committed()) stop_inside(range, written.bytes, begun);
+      block();
+    });
+    if (failure) reason_ = EndReason::internal_error;
+    return !failure;
   }
 
   // Nothing to send, more to send than at once, or the channel's end.
@@ -331,7 +335,7 @@ class StreamSession : public Subscriber {
       broken(EndReason::peer_left);
       return false;
     }
-    block();
+    if (thrown_by([this] { block(); })) broken(EndReason::internal_error);
     return false;
   }
 
