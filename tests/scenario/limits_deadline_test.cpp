@@ -1,3 +1,6 @@
+#include <sys/socket.h>
+
+#include <array>
 #include <atomic>
 #include <cerrno>
 #include <chrono>
@@ -159,6 +162,37 @@ TEST_CASE("who takes a big answer slowly, but does, gets it whole", "[scenario][
     connection.wait_for_end(80ms);
   }
   CHECK(Steady::now() - begin > 2s);
+}
+
+TEST_CASE("who takes in a write time-out less than the system has to get rid of, but takes some, is not reset",
+          "[scenario][WIRE-9]") {
+  EndpointOptions options;
+  options.stream.write_timeout = 1s;
+  options.socket.user_timeout = 0ms;
+  ServedAll served(options);
+  served.start();
+  served.publish(std::string(900'000, 'x'));
+  auto connection = slow_connection(served.port(), 4096);
+  std::string_view target = "/c?cursor=earliest";
+  SECTION("short polling") { connection.send(request_text("GET", target)); }
+  SECTION("SSE") { connection.send(request_text("GET", target, asks_for_sse)); }
+  SECTION("WebSocket") {
+    connection.send(
+        request_text("GET", target, std::string(asks_for_websocket) + "Sec-WebSocket-Protocol: downlink.v1\r\n"));
+  }
+  // 10 KB in each time-out, which is less than the 64 KiB that have to go before there is room for more.
+  const auto begin = Steady::now();
+  std::array<char, 1000> some;
+  while (Steady::now() - begin < 4s) {
+    const auto got = ::recv(connection.native_handle(), some.data(), some.size(), MSG_DONTWAIT);
+    REQUIRE((got > 0 || (got < 0 && errno == EAGAIN)));
+    std::this_thread::sleep_for(100ms);
+  }
+  CHECK(served.server.stats().write_timeouts == 0);
+  CHECK(served.connections(1));
+  // And is once it takes no more.
+  REQUIRE(eventually([&] { return served.server.stats().write_timeouts == 1; }));
+  CHECK(served.connections(0));
 }
 
 TEST_CASE("an answer arrives though the client sends more than is read of it", "[scenario][WIRE-8]") {

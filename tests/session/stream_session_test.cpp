@@ -60,6 +60,7 @@ struct TestCarrier final : Carrier {
   }
   void await_writable() override {}
   std::chrono::milliseconds unacknowledged() const override { return silence; }
+  std::size_t untaken() const override { return waits ? waits() : not_known; }
   void session_done(EndReason) override {}
   void session_broken(EndReason) override {
     broken = true;
@@ -77,6 +78,7 @@ struct TestCarrier final : Carrier {
   std::string written;                    // where all is taken
   bool broken = false;
   std::chrono::milliseconds silence{0};
+  std::function<std::size_t()> waits;  // in the system, for the peer
   StreamSession session;
 };
 
@@ -281,6 +283,43 @@ TEST_CASE("a skip over messages that have expired, after bounds had removed live
   io.restart();
   io.poll();
   CHECK(reader.written == "gap after " + first + ", on from " + last + ";");
+}
+
+TEST_CASE(
+    "a peer whose system acknowledges bytes is not reset, one whose does no more is soon after the write time-out",
+    "[session][WIRE-9]") {
+  using Steady = std::chrono::steady_clock;
+  const bool known = GENERATE(true, false);
+  const auto heartbeat = GENERATE(20ms, 200ms, 10'000ms);
+  CAPTURE(known, heartbeat / 1ms);
+  net::io_context io{1};
+  const auto shard = std::make_shared<Shard>(io, true);
+  Channel channel;
+  TestCarrier reader(*shard, stalling());
+  reader.options.heartbeat = heartbeat;
+  reader.options.write_timeout = 400ms;
+  std::size_t held = 1 << 20;
+  auto last = Steady::now();  // that something was taken
+  if (known) reader.waits = [&] { return held; };
+  shard->post([&] { reader.start(channel, {}); });
+  io.poll();
+  Publisher(channel).publish({.data = std::string(1000, 'x')});
+  const auto run_for = [&](std::chrono::milliseconds time) {
+    const auto end = Steady::now() + time;
+    io.restart();
+    while (!reader.broken && io.run_one_until(end) > 0) {
+    }
+  };
+  for (int i = 0; known && i < 10; ++i) {
+    run_for(100ms);
+    REQUIRE_FALSE(reader.broken);
+    --held;
+    last = Steady::now();
+  }
+  run_for(10s);
+  CHECK(reader.broken);
+  CHECK(Steady::now() - last >= 400ms);
+  CHECK(Steady::now() - last <= 500ms + 100ms);  // the last for a machine with other things to do
 }
 
 TEST_CASE("a peer whose queue is full is told to close once, however often it is sent to", "[session][DESIGN-3.5]") {

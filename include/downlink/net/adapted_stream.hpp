@@ -83,6 +83,7 @@ class AdaptedStream {
   std::chrono::milliseconds unacknowledged() const {
     return detail::unacknowledged(state_->stream.lowest_layer().native_handle());
   }
+  std::size_t untaken() const { return detail::untaken(state_->stream.lowest_layer().native_handle()); }
 #endif
 
   std::string remote_address() const {

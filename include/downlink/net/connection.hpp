@@ -191,6 +191,8 @@ class Connection : public Carrier, public ShardMember {
     std::string applied_wait;           // for Preference-Applied
     Outgoing outgoing;
     AnswerHold hold;
+    TimePoint last_taken{};  // of the answer, as far as is known
+    std::size_t untaken = not_known;
     bool close_after = false;
     OperationStorage<160> read_storage;
     std::array<char, 512> read_buffer;
@@ -270,8 +272,7 @@ class Connection : public Carrier, public ShardMember {
         }
         return session_->end({EndReason::authorization_expired, "the authorization has expired"});
       case State::responding:
-        counters().write_timeouts.add();
-        return close(true);
+        return wait_for_taker();
       default:
         return close(state_ != State::lingering);
     }
@@ -344,6 +345,7 @@ class Connection : public Carrier, public ShardMember {
   void send_response();
   IoResult write_outgoing();
   void flush_response();
+  void wait_for_taker();
   void response_done();
   std::string& begin_answer(int status);
   void end_head();

@@ -63,6 +63,10 @@ class ConnectionOver final : public Connection {
     if constexpr (requires { stream_.unacknowledged(); }) return stream_.unacknowledged();
     return {};
   }
+  std::size_t untaken() const override {
+    if constexpr (requires { stream_.untaken(); }) return stream_.untaken();
+    return not_known;
+  }
   bool is_lent() const override { return give_back_ != nullptr; }
   void give_back(std::string unread) override {
     (*std::exchange(give_back_, {}))(error_code{}, std::move(stream_), std::move(unread));

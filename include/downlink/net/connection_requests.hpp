@@ -237,7 +237,9 @@ DOWNLINK_DECL void Connection::flush_response() {
   while (outgoing.sent < outgoing.size()) {
     const IoResult written = write_outgoing();
     if (written.state == IoResult::State::would_block) {
-      wait_for(core_->options.stream.write_timeout);
+      http_->last_taken = shard().now();
+      http_->untaken = not_known;
+      wait_for(core_->options.stream.write_timeout / 8);
       if (!outgoing.pieces.empty()) {
         shard().pin(http_->hold);
         shard().look_at_pinned(ChannelAccess::state(*http_->channel));
@@ -249,6 +251,17 @@ DOWNLINK_DECL void Connection::flush_response() {
     counters().bytes_sent.add(written.bytes);
   }
   response_done();
+}
+
+// As for a stream, what its system acknowledges tells whether a peer takes bytes before there is room for more.
+DOWNLINK_DECL void Connection::wait_for_taker() {
+  const auto timeout = core_->options.stream.write_timeout;
+  const TimePoint now = shard().update_now();
+  if (took_some(http_->untaken)) http_->last_taken = now;
+  const auto stuck = std::chrono::duration_cast<std::chrono::milliseconds>(now - http_->last_taken);
+  if (stuck < timeout) return wait_for(std::min(timeout - stuck, timeout / 8));
+  counters().write_timeouts.add();
+  close(true);
 }
 
 DOWNLINK_DECL void Connection::response_done() {

@@ -5,6 +5,7 @@
 #include <exception>
 #include <span>
 #include <string>
+#include <utility>
 
 #include <downlink/asio.hpp>
 #include <downlink/session/peer.hpp>
@@ -20,8 +21,10 @@ struct StreamOptions {
   /// nothing came is pinged, and dropped after another interval of silence. By default 30 s: half of the 60 s after
   /// which most proxies close what is silent.
   std::chrono::milliseconds heartbeat{30'000};
-  /// A connection that takes no bytes for this long, while some wait for it, is reset. By default 30 s: longer than a
-  /// network's stall or a telephone's change of cells, short enough that readers who have stopped do not pile up.
+  /// A connection that takes no bytes for this long, while some wait for it, is reset, at most a quarter later. By
+  /// default 30 s: longer than a network's stall or a telephone's change of cells, short enough that readers who have
+  /// stopped do not pile up. On Linux a byte counts as taken when the peer's system acknowledges it, so that whoever
+  /// reads on, however slowly, stays, within `max_lag` and `max_pinned`; elsewhere when it has left the library.
   std::chrono::milliseconds write_timeout{30'000};
   /// What a stream tells its clients to wait before they reconnect. By default 3 s, about what browsers wait unasked.
   std::chrono::milliseconds retry{3'000};
@@ -52,6 +55,15 @@ class Carrier : public PeerState::Link {
   virtual bool peer_took() const { return true; }
   /// How long the peer's system has acknowledged nothing of what was sent; zero where that is not known.
   virtual std::chrono::milliseconds unacknowledged() const { return {}; }
+  /// Of the bytes sent, how many the peer's system has yet to acknowledge; the most there can be where that is not
+  /// known.
+  virtual std::size_t untaken() const { return not_known; }
+  /// Whether these have become fewer since they were `before`, which they are from now on. At first they are not known.
+  bool took_some(std::size_t& before) const {
+    const std::size_t now = untaken();
+    return now < std::exchange(before, now);
+  }
+  static constexpr std::size_t not_known = ~std::size_t{0};
   /// The session's last byte has been sent: close in an orderly way. The session outlives the call.
   virtual void session_done(EndReason reason) = 0;
   /// The connection is broken or timed out: reset it. The session outlives the call.

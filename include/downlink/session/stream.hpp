@@ -19,6 +19,7 @@
 
 #if defined(__linux__)
 #include <netinet/tcp.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #endif
 #if !defined(_WIN32)
@@ -65,6 +66,7 @@ enum class Ready : unsigned char {
 ///   for a plain socket, the submitted range for TLS.
 /// - `unacknowledged()`, if there is one, is how long the other end's system has sent nothing, no acknowledgement
 ///   either, while sent bytes wait for one: a peer that is there but does not read acknowledges all the same.
+/// - `untaken()`, if there is one, is how many of the bytes sent the other end's system has yet to acknowledge.
 /// - `peer_took()`, if there is one, is false where the bytes that a wait for `Ready::write` was for may not have
 ///   waited for the peer.
 /// - `remote_address()` is the other end's IP address, or empty. `end_output()` half-closes; `close()` closes at once,
@@ -108,6 +110,13 @@ inline std::chrono::milliseconds unacknowledged(int socket) {
   socklen_t size = sizeof info;
   if (::getsockopt(socket, IPPROTO_TCP, TCP_INFO, &info, &size) != 0 || info.tcpi_unacked == 0) return {};
   return std::chrono::milliseconds(std::min(info.tcpi_last_ack_recv, info.tcpi_last_data_recv));
+}
+
+/// Of the bytes sent, how many a socket's other end has yet to acknowledge, or to read where it is a local one. What a
+/// TCP peer that reads nothing answers probes with acknowledges none.
+inline std::size_t untaken(int socket) {
+  int bytes = 0;
+  return ::ioctl(socket, TIOCOUTQ, &bytes) == 0 ? static_cast<std::size_t>(bytes) : ~std::size_t{0};
 }
 #endif
 
@@ -225,6 +234,8 @@ class SocketStream {
   std::chrono::milliseconds unacknowledged() const {
     return detail::unacknowledged(const_cast<Socket&>(socket_).native_handle());
   }
+  /// Of the bytes sent, how many the other end's system has yet to acknowledge.
+  std::size_t untaken() const { return detail::untaken(const_cast<Socket&>(socket_).native_handle()); }
 #endif
 
   /// Ends this side's output (`shutdown`).

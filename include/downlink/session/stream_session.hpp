@@ -136,15 +136,18 @@ class StreamSession : public Subscriber {
       return shard().set(*this, std::max(options().heartbeat / 8, shortest_silence / 2));
     }
     unreached_ = false;
-    const auto stuck = std::chrono::duration_cast<std::chrono::milliseconds>(now - last_sent_);
     // Where every write completes later, one that has only just begun does not say that the peer takes nothing.
-    const bool moves = !carrier_.peer_took() && stuck < options().heartbeat / 8;
+    const auto begun = std::min(options().write_timeout, options().heartbeat) / 8;
+    const bool moves = !carrier_.peer_took() && now - last_sent_ < begun;
     if (!blocked_ || moves) return keep_alive(now);
+    // The system has room for more only once the peer has taken tens of kilobytes. What is too slow gets no such grace.
+    if (reason_ != EndReason::too_slow && carrier_.took_some(untaken_)) last_sent_ = now;
+    const auto stuck = std::chrono::duration_cast<std::chrono::milliseconds>(now - last_sent_);
     if (stuck >= options().write_timeout) {
       shard().counters().write_timeouts.add();
       return broken(EndReason::timed_out);
     }
-    shard().set(*this, std::min(options().write_timeout - stuck, options().heartbeat));
+    shard().set(*this, std::min(options().write_timeout - stuck, until_look()));
   }
 
  protected:
@@ -343,12 +346,15 @@ class StreamSession : public Subscriber {
     if (!blocked_ && flush() && entry_.feed) advance(entry_);
   }
 
+  // How long until it is looked whether a peer that is waited for takes bytes.
+  std::chrono::milliseconds until_look() const { return std::min(options().write_timeout / 8, options().heartbeat); }
+
   void block() {
     if (!blocked_) {
       last_sent_ = shard().now();
+      untaken_ = Carrier::not_known;
       // Never later than it was to be: who blocks and goes on over and over is looked after as well.
-      const auto first = std::min(options().write_timeout, options().heartbeat);
-      if (!linked() || shard().left(*this) > first) shard().set(*this, first);
+      if (!linked() || shard().left(*this) > until_look()) shard().set(*this, until_look());
     }
     blocked_ = true;
     if (entry_.feed) entry_.feed->stall(entry_);
@@ -476,8 +482,9 @@ class StreamSession : public Subscriber {
   std::uint32_t partial_begin_ = 0;
   std::uint32_t partial_end_ = 0;
   PartialHold hold_{*this};
-  std::unique_ptr<Control> control_;  // what goes to this peer alone, between messages
-  TimePoint last_sent_{};
+  std::unique_ptr<Control> control_;          // what goes to this peer alone, between messages
+  TimePoint last_sent_{};                     // or taken, as far as is known
+  std::size_t untaken_ = Carrier::not_known;  // when it was last looked at
   bool blocked_ = false;
   bool ending_ = false;
   bool done_ = false;
