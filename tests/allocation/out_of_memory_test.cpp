@@ -1,6 +1,7 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <new>
 #include <optional>
 #include <set>
 #include <string>
@@ -10,7 +11,7 @@
 #include <downlink/channel/channel.hpp>
 #include <downlink/channel/publisher.hpp>
 #include <downlink/channel/subscription.hpp>
-#include <downlink/session/feed.hpp>
+#include <downlink/session/shard.hpp>
 
 #include "allocation/failing.hpp"
 #include "support/catch.hpp"
@@ -211,4 +212,23 @@ TEST_CASE("what there was memory to publish wakes a subscription, with none left
     CHECK(seen == std::vector<std::string>{"x"});
   }
   CHECK(failures > 0);
+}
+
+TEST_CASE("what was handed to a shard is run though what came before it threw, and no memory is left",
+          "[session][DESIGN-3.8]") {
+  net::io_context io{1};
+  const auto shard = std::make_shared<detail::Shard>(io, true);
+  std::string ran;
+  shard->post([&] {
+    failing_allocation = 0;
+    throw std::bad_alloc();
+  });
+  shard->post([&] { ran += 'a'; });
+  shard->post([&] { ran += 'b'; });
+  CHECK_THROWS_AS(io.run(), std::bad_alloc);
+  CHECK(failing_allocation == 0);  // none was asked for
+  failing_allocation = -1;
+  shard->post([&] { ran += 'c'; });
+  io.run();
+  CHECK(ran == "abc");
 }

@@ -63,6 +63,7 @@ struct TestCarrier final : Carrier {
     session.abandon();
   }
   void message_came(std::string, bool) override {}
+  void rest_input() override {}
   std::size_t max_message() const override { return 1; }
   void send_to_peer(Message, std::shared_ptr<PeerState>) override {}
   void close_peer(bool) override {}

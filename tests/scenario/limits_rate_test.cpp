@@ -136,7 +136,7 @@ TEST_CASE("answers to pings do not count as messages", "[scenario][WIRE-5]") {
 }
 
 TEST_CASE("what one rate refuses is not charged to the other", "[scenario][WIRE-6]") {
-  Metered test({.messages_per_second = 1, .bytes_per_second = 100, .burst = 10s});
+  Metered test({.messages_per_second = 1, .bytes_per_second = 100, .burst = 10s}, 900);
   auto connection = test.served.connect();
   const auto post = [&](std::size_t size) {
     connection.send(request_text("POST", "/c", {}, std::string(size, 'x')));

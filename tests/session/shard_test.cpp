@@ -3,6 +3,7 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <new>
 #include <span>
 #include <stdexcept>
 #include <string>
@@ -261,9 +262,11 @@ struct Endless final : Subscriber {
   Entry entry{*this};
 };
 
-/// Makes all calls alone.
-struct Alone final : BatchedFanOut {
-  void send(std::span<Sending>) override {}
+/// Sends everything whole.
+struct Together final : BatchedFanOut {
+  void send(std::span<Sending> sendings) override {
+    for (auto& sending : sendings) sending.result = {IoResult::State::moved, sending.bytes.size()};
+  }
 };
 
 }  // namespace
@@ -275,7 +278,7 @@ TEST_CASE("who has more to send than at once keeps nobody of another wire form w
   Channel channel;
   net::io_context io{1};
   const auto shard = std::make_shared<Shard>(io, true);
-  if (batched) shard->fan_out_with(std::make_unique<Alone>());
+  if (batched) shard->fan_out_with(std::make_unique<Together>());
   Feed& feed = shard->feed(ChannelAccess::state(channel));
   FormFeed& earlier = feed.form(&form_ops<WebSocketRaw>, {});
   FormFeed& later = feed.form(&other, {});
@@ -296,19 +299,43 @@ TEST_CASE("who has more to send than at once keeps nobody of another wire form w
   reader.entry.leave();
 }
 
+namespace {
+
+/// Takes what it is sent, alone or together with others.
+struct Taker final : Subscriber {
+  void advance(Entry& visited) override { visited.next = visited.feed->range(visited.next).range.next; }
+  void lagging(Entry&) override {}
+  void expired() override {}
+  int socket_to_send() const override { return together ? 1 : -1; }
+  bool sent(Entry& entered, const Sendable& sendable, const IoResult&) override {
+    if (fails) throw std::bad_alloc();
+    entered.next = sendable.range.next;
+    return true;
+  }
+  void lost(Entry& entered) override {
+    gone = true;
+    entered.leave();
+    if (fails) throw std::bad_alloc();
+  }
+
+  bool together = false;
+  bool fails = false;
+  bool gone = false;
+  Entry entry{*this};
+};
+
+}  // namespace
+
 TEST_CASE("what a round has sent is not kept by the shard after it", "[session][DESIGN-3.5]") {
-  struct Taker final : Subscriber {
-    void advance(Entry& visited) override { visited.next = visited.feed->range(visited.next).range.next; }
-    void lagging(Entry&) override {}
-    void expired() override {}
-    Entry entry{*this};
-  };
+  const bool batched = GENERATE(true, false);
   const bool stays = GENERATE(true, false);
   Channel channel{{.max_encoded = 1}};
   const auto& state = ChannelAccess::state(channel);
   net::io_context io{1};
   const auto shard = std::make_shared<Shard>(io, true);
+  if (batched) shard->fan_out_with(std::make_unique<Together>());
   Taker taker;
+  taker.together = batched && GENERATE(true, false);
   taker.entry.join(shard->feed(state).form(&form_ops<WebSocketRaw>, {}), {}, DefaultStart::latest);
   Taker polling;  // in another form, which keeps the feed
   static constexpr FormOps other{&WebSocketRaw::encode};
@@ -326,6 +353,58 @@ TEST_CASE("what a round has sent is not kept by the shard after it", "[session][
   CHECK(state->encoded_use().pinned == 0);
   taker.entry.leave();
   polling.entry.leave();
+}
+
+TEST_CASE("one subscriber of a round for which there is no memory costs no other one anything",
+          "[session][DESIGN-3.8]") {
+  Channel channel;
+  const auto& state = ChannelAccess::state(channel);
+  net::io_context io{1};
+  const auto shard = std::make_shared<Shard>(io, true);
+  shard->fan_out_with(std::make_unique<Together>());
+  std::array<Taker, 5> takers;
+  for (auto& taker : takers) {
+    taker.together = true;
+    taker.entry.join(shard->feed(state).form(&form_ops<WebSocketRaw>, {}), {}, DefaultStart::latest);
+  }
+  takers[0].fails = takers[2].fails = true;
+  Publisher(channel).publish({.data = "news"});
+  io.poll();
+  for (auto& taker : takers) {
+    CHECK(taker.gone == taker.fails);
+    if (!taker.gone) CHECK(taker.entry.next == 2);
+    taker.entry.leave();
+  }
+}
+
+TEST_CASE("a reset for which there is no memory costs no channel its round", "[session][DESIGN-3.8]") {
+  net::io_context io{1};
+  const auto shard = std::make_shared<Shard>(io, true);
+  Pinned pinned;
+  pinned.start(*shard);
+  Callback hold;
+  int asked = 0;
+  hold.call = [&] {
+    ++asked;
+    throw std::bad_alloc();
+  };
+  shard->pin(hold);
+  const std::array<Channel, 4> others;
+  std::array<Reader, 4> readers;
+  for (std::size_t i = 0; i < others.size(); ++i) readers[i].rejoin(*shard, others[i]);
+  io.poll();
+  for (std::size_t i = 0; i < others.size(); ++i) {
+    Publisher(others[i]).publish({.data = "news"});
+    if (i == 1) Publisher(pinned.channel).publish({.data = "news"});
+  }
+  io.restart();
+  io.poll();
+  CHECK(asked == 1);
+  for (auto& reader : readers) {
+    CHECK(reader.entry.next == 2);
+    reader.entry.leave();
+  }
+  pinned.reader.entry.leave();
 }
 
 TEST_CASE("who comes to an earlier form in a callback is visited in the same round", "[session][DESIGN-3.3]") {
