@@ -168,7 +168,7 @@ TEST_CASE("who takes in a write time-out less than the system has to get rid of,
           "[scenario][WIRE-9]") {
   EndpointOptions options;
   options.stream.write_timeout = 1s;
-  options.socket.user_timeout = 0ms;
+  options.socket.user_timeout = 2s;
   ServedAll served(options);
   served.start();
   served.publish(std::string(900'000, 'x'));

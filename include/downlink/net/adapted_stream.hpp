@@ -84,6 +84,7 @@ class AdaptedStream {
     return detail::unacknowledged(state_->stream.lowest_layer().native_handle());
   }
   std::size_t untaken() const { return detail::untaken(state_->stream.lowest_layer().native_handle()); }
+  void lift_user_timeout() { SocketStream::lift_user_timeout(state_->stream.lowest_layer()); }
 #endif
 
   std::string remote_address() const {

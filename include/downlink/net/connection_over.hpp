@@ -67,6 +67,9 @@ class ConnectionOver final : public Connection {
     if constexpr (requires { stream_.untaken(); }) return stream_.untaken();
     return not_known;
   }
+  void lift_user_timeout() override {
+    if constexpr (requires { stream_.lift_user_timeout(); }) stream_.lift_user_timeout();
+  }
   bool is_lent() const override { return give_back_ != nullptr; }
   void give_back(std::string unread) override {
     (*std::exchange(give_back_, {}))(error_code{}, std::move(stream_), std::move(unread));

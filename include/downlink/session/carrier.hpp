@@ -58,10 +58,15 @@ class Carrier : public PeerState::Link {
   /// Of the bytes sent, how many the peer's system has yet to acknowledge; the most there can be where that is not
   /// known.
   virtual std::size_t untaken() const { return not_known; }
+  /// It has been seen to take some: the system, which gives up whoever takes little at a time, is not to do so.
+  virtual void lift_user_timeout() {}
   /// Whether these have become fewer since they were `before`, which they are from now on. At first they are not known.
-  bool took_some(std::size_t& before) const {
+  bool took_some(std::size_t& before) {
     const std::size_t now = untaken();
-    return now < std::exchange(before, now);
+    const std::size_t then = std::exchange(before, now);
+    if (now >= then) return false;
+    if (then != not_known) lift_user_timeout();
+    return true;
   }
   static constexpr std::size_t not_known = ~std::size_t{0};
   /// The session's last byte has been sent: close in an orderly way. The session outlives the call.

@@ -66,7 +66,8 @@ enum class Ready : unsigned char {
 ///   for a plain socket, the submitted range for TLS.
 /// - `unacknowledged()`, if there is one, is how long the other end's system has sent nothing, no acknowledgement
 ///   either, while sent bytes wait for one: a peer that is there but does not read acknowledges all the same.
-/// - `untaken()`, if there is one, is how many of the bytes sent the other end's system has yet to acknowledge.
+/// - `untaken()`, if there is one, is how many of the bytes sent the other end's system has yet to acknowledge, and
+///   `lift_user_timeout()` has the system wait for it as long as that goes on.
 /// - `peer_took()`, if there is one, is false where the bytes that a wait for `Ready::write` was for may not have
 ///   waited for the peer.
 /// - `remote_address()` is the other end's IP address, or empty. `end_output()` half-closes; `close()` closes at once,
@@ -91,7 +92,8 @@ struct SocketLimits {
   std::size_t unsent_bytes = std::size_t{128} << 10;
   /// How long sent bytes may stay unacknowledged, or the peer take none, before the system gives the connection up
   /// (`TCP_USER_TIMEOUT`, Linux); zero leaves the system's own, which is many minutes. By default two of a stream's
-  /// heartbeats, or the write timeout where that is longer: the library's own deadlines come first.
+  /// heartbeats, or the write timeout where that is longer: the library's own deadlines come first. The system counts
+  /// whoever takes little at a time as taking none: once such a peer is seen to take some, only those hold for it.
   std::optional<std::chrono::milliseconds> user_timeout = {};
 };
 
@@ -236,6 +238,13 @@ class SocketStream {
   }
   /// Of the bytes sent, how many the other end's system has yet to acknowledge.
   std::size_t untaken() const { return detail::untaken(const_cast<Socket&>(socket_).native_handle()); }
+  /// Leaves it to the library's deadlines to give the other end up.
+  void lift_user_timeout() { lift_user_timeout(socket_); }
+  template <class AnySocket>
+  static void lift_user_timeout(AnySocket& socket) {
+    const int none = 0;
+    ::setsockopt(socket.native_handle(), IPPROTO_TCP, TCP_USER_TIMEOUT, &none, sizeof none);
+  }
 #endif
 
   /// Ends this side's output (`shutdown`).
