@@ -54,7 +54,7 @@ struct TestCarrier final : Carrier {
   }
   std::size_t committed() const override { return committed_bytes; }
   void await_writable() override {
-    std::make_unique<int>();  // as for the operation of a socket
+    operation = std::make_unique<int>();  // as a socket does
     waited_for = true;
   }
   void session_done(EndReason) override {}
@@ -74,6 +74,7 @@ struct TestCarrier final : Carrier {
   std::size_t committed_bytes = 0;
   std::string written;
   bool waited_for = false;
+  std::unique_ptr<int> operation;
   std::optional<EndReason> why;
   StreamSession session;
 };
