@@ -127,3 +127,18 @@ TEST_CASE("an adopted stream whose client says nothing is closed with close_noti
   CHECK_NOTHROW(answer = test.client.read_to_end());
   CHECK(answer.empty());
 }
+
+TEST_CASE("a client of an adopted stream that has its answer and goes is not waited for", "[tls][embedding][WIRE-8]") {
+  Adopted test({.linger_timeout = 1h, .one_thread = GENERATE(true, false)});
+  const bool resets = GENERATE(false, true);
+  REQUIRE(test.adopt());
+  test.client.send(request_text("GET", "/c", "Connection: close\r\n"));
+  CHECK(test.client.read_to_end().starts_with("HTTP/1.1 200 "));
+  std::this_thread::sleep_for(50ms);  // so that it lingers
+  if (resets) {
+    const linger at_once{1, 0};
+    ::setsockopt(test.client.connection().native_handle(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+  }
+  test.client.connection().close();  // without close_notify
+  CHECK(eventually([&] { return test.endpoint.connection_count() == 0; }));
+}

@@ -10,7 +10,14 @@
 #include <string>
 #include <utility>
 
+#include <downlink/misuse.hpp>
 #include <downlink/net/endpoint.hpp>
+
+#ifdef DOWNLINK_BOOST_ASIO
+#include <boost/asio/ssl/error.hpp>
+#else
+#include <asio/ssl/error.hpp>
+#endif
 
 namespace downlink::detail {
 
@@ -59,7 +66,9 @@ class AdaptedStream {
       return {IoResult::State::moved, size};
     }
     if (!state.over()) return {IoResult::State::would_block, 0};
-    return {state.read_error == net::error::eof ? IoResult::State::end : IoResult::State::broken, 0};
+    // Where everything is said, an end without close_notify is one too.
+    const bool ended = state.read_error == net::error::eof || (state.ends && state.truncated());
+    return {ended ? IoResult::State::end : IoResult::State::broken, 0};
   }
 
   template <class Handler>
@@ -102,7 +111,7 @@ class AdaptedStream {
     error_code ignored;
     state_->waiting = {};
     // What says the end is sent before this returns, where the system takes it; nobody waits for the peer's own.
-    if (!reset && !state_->writing && !state_->ends) state_->end();
+    if (!reset && !state_->writing && !state_->ends) thrown_by([&] { state_->end(); });
     auto& socket = state_->stream.lowest_layer();
     if (reset) socket.set_option(net::socket_base::linger(true, 0), ignored);
     socket.close(ignored);
@@ -139,7 +148,13 @@ class AdaptedStream {
     }
 
     // Nothing more will be read. What keeps TLS from reading on once it has said its end does not count: see discard().
-    bool over() const { return read_error && (!ends || discarding || read_error == net::error::eof); }
+    bool over() const { return read_error && (!ends || discarding || !of_tls()); }
+    bool truncated() const { return read_error == net::ssl::error::stream_truncated; }
+    bool of_tls() const {
+      const auto& category = read_error.category();
+      return category == net::error::get_ssl_category() ||
+             (category == net::ssl::error::get_stream_category() && !truncated());
+    }
 
     void write(std::size_t written) {
       writing = written < out.size();
@@ -168,7 +183,7 @@ class AdaptedStream {
     // A peer that still sends makes `async_shutdown` fail, and TLS is over. What goes on coming is read from below it,
     // as what is left unread makes closing a reset, which could overtake the last answer (WIRE §8).
     void discard() {
-      if (!ended || discarding || !read_error || read_error == net::error::eof) return;
+      if (!ended || discarding || !of_tls()) return;
       discarding = true;
       read_error = {};
       read();

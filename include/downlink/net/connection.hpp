@@ -69,7 +69,7 @@ class Connection : public Carrier, public ShardMember {
   void drain(std::chrono::milliseconds delay) override {
     switch (state_) {
       case State::head:
-        if (!http_->parser.started() && http_->unread.empty()) close(false);
+        if (!http_->parser.started() && !pumping_) close(false);
         break;
       case State::held:
         http_->held->answer();

@@ -58,6 +58,7 @@ DOWNLINK_DECL void Connection::rest() {
     self->shard().update_now();
     self->guarded([&] {
       self->pump();
+      if (self->rests_while_draining()) return self->linger();
       self->await_readable();
     });
   });

@@ -119,9 +119,8 @@ class Listener final : public ShardMember, public Deadline, public std::enable_s
   // Always into this loop: one that is to have the connection may be destroyed while nobody comes.
   void accept() {
     if (!acceptor_ || !may_accept()) return;
-    if (thrown_by([this] { acceptor_->async_accept(shard_->executor(), Took(shared_from_this())); })) {
-      failed(net::error::no_memory);
-    }
+    // Where there is no memory for it, the handler says so.
+    thrown_by([this] { acceptor_->async_accept(shard_->executor(), Took(shared_from_this())); });
   }
 
   void failed(error_code error) {

@@ -233,11 +233,16 @@ class TlsStream {
     ::ERR_clear_error();  // the queue is the application's too
     flags_.refused = true;
     ssl_.reset();
-    if (socket_.flush() == IoResult::State::moved) socket_.stream.end_output();
+    if (socket_.empty()) socket_.stream.end_output();
     return discard(buffer);
   }
 
   IoResult discard(net::mutable_buffer buffer) {
+    if (!socket_.empty()) {
+      const auto state = socket_.flush();
+      if (state == IoResult::State::broken) return broken();
+      if (state == IoResult::State::moved) socket_.stream.end_output();
+    }
     const IoResult result = socket_.stream.try_read(buffer);
     return result.state == IoResult::State::moved ? IoResult{IoResult::State::would_block, 0} : result;
   }

@@ -177,7 +177,7 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
     while (!members_.empty()) {
       ShardMember& member = members_.front();
       static_cast<ListNode&>(member).unlink();
-      member.shut_down();
+      thrown_by([&] { member.shut_down(); });  // so that the others are, too
     }
     if (timer_) timer_->cancel();
     if (!gone()) coroutines_.cancel();  // else they go with the loop

@@ -110,7 +110,7 @@ class StreamSession : public Subscriber {
 
   void lagging(Entry&) final {
     keep_little();
-    shard().look_at_pinned(entry_.feed->owner().channel());
+    if (hold_.linked()) shard().look_at_pinned(entry_.feed->owner().channel());
     fall_behind();
   }
 
@@ -139,9 +139,13 @@ class StreamSession : public Subscriber {
     // Where every write completes later, one that has only just begun does not say that the peer takes nothing.
     const auto begun = std::min(options().write_timeout, options().heartbeat) / 8;
     const bool moves = !carrier_.peer_took() && now - last_sent_ < begun;
-    if (!blocked_ || moves) return keep_alive(now);
-    // The system has room for more only once the peer has taken tens of kilobytes. What is too slow gets no such grace.
-    if (reason_ != EndReason::too_slow && carrier_.took_some(untaken_)) last_sent_ = now;
+    if (!blocked_ || moves) {
+      keep_alive(now);
+      if (blocked_ && linked() && shard().left(*this) > until_look()) shard().set(*this, until_look());
+      return;
+    }
+    // The system has room for more only once the peer has taken tens of kilobytes. What ends gets no such grace.
+    if (!ending_ && carrier_.took_some(untaken_)) last_sent_ = now;
     const auto stuck = std::chrono::duration_cast<std::chrono::milliseconds>(now - last_sent_);
     if (stuck >= options().write_timeout) {
       shard().counters().write_timeouts.add();
