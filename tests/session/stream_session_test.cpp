@@ -60,7 +60,7 @@ struct TestCarrier final : Carrier {
   }
   void await_writable() override {}
   std::chrono::milliseconds unacknowledged() const override { return silence; }
-  std::size_t untaken() const override { return waits ? waits() : not_known; }
+  std::uint32_t untaken() const override { return waits ? waits() : not_known; }
   bool peer_took() const override { return !writes_complete_later; }
   void session_done(EndReason) override {}
   void session_broken(EndReason) override {
@@ -80,7 +80,7 @@ struct TestCarrier final : Carrier {
   bool broken = false;
   bool writes_complete_later = false;
   std::chrono::milliseconds silence{0};
-  std::function<std::size_t()> waits;  // in the system, for the peer
+  std::function<std::uint32_t()> waits;  // in the system, for the peer
   StreamSession session;
 };
 
@@ -300,7 +300,7 @@ TEST_CASE(
   TestCarrier reader(*shard, stalling());
   reader.options.heartbeat = heartbeat;
   reader.options.write_timeout = 400ms;
-  std::size_t held = 1 << 20;
+  std::uint32_t held = 1 << 20;
   auto last = Steady::now();  // that something was taken
   if (known) reader.waits = [&] { return held; };
   shard->post([&] { reader.start(channel, {}); });

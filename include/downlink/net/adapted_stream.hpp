@@ -92,7 +92,7 @@ class AdaptedStream {
   std::chrono::milliseconds unacknowledged() const {
     return detail::unacknowledged(state_->stream.lowest_layer().native_handle());
   }
-  std::size_t untaken() const { return detail::untaken(state_->stream.lowest_layer().native_handle()); }
+  std::uint32_t untaken() const { return detail::untaken(state_->stream.lowest_layer().native_handle()); }
   void lift_user_timeout() { SocketStream::lift_user_timeout(state_->stream.lowest_layer()); }
 #endif
 

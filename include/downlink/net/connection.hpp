@@ -192,7 +192,7 @@ class Connection : public Carrier, public ShardMember {
     Outgoing outgoing;
     AnswerHold hold;
     TimePoint last_taken{};  // of the answer, as far as is known
-    std::size_t untaken = not_known;
+    std::uint32_t untaken = not_known;
     bool close_after = false;
     OperationStorage<160> read_storage;
     std::array<char, 512> read_buffer;

@@ -63,7 +63,7 @@ class ConnectionOver final : public Connection {
     if constexpr (requires { stream_.unacknowledged(); }) return stream_.unacknowledged();
     return {};
   }
-  std::size_t untaken() const override {
+  std::uint32_t untaken() const override {
     if constexpr (requires { stream_.untaken(); }) return stream_.untaken();
     return not_known;
   }

@@ -125,7 +125,7 @@ class TlsStream {
 
 #if defined(__linux__)
   std::chrono::milliseconds unacknowledged() const { return socket_.stream.unacknowledged(); }
-  std::size_t untaken() const { return socket_.stream.untaken(); }
+  std::uint32_t untaken() const { return socket_.stream.untaken(); }
   void lift_user_timeout() { socket_.stream.lift_user_timeout(); }
 #endif
   std::string remote_address() const { return socket_.stream.remote_address(); }

@@ -57,18 +57,18 @@ class Carrier : public PeerState::Link {
   virtual std::chrono::milliseconds unacknowledged() const { return {}; }
   /// Of the bytes sent, how many the peer's system has yet to acknowledge; the most there can be where that is not
   /// known.
-  virtual std::size_t untaken() const { return not_known; }
+  virtual std::uint32_t untaken() const { return not_known; }
   /// It has been seen to take some: the system, which gives up whoever takes little at a time, is not to do so.
   virtual void lift_user_timeout() {}
   /// Whether these have become fewer since they were `before`, which they are from now on. At first they are not known.
-  bool took_some(std::size_t& before) {
-    const std::size_t now = untaken();
-    const std::size_t then = std::exchange(before, now);
+  bool took_some(std::uint32_t& before) {
+    const std::uint32_t now = untaken();
+    const std::uint32_t then = std::exchange(before, now);
     if (now >= then) return false;
     if (then != not_known) lift_user_timeout();
     return true;
   }
-  static constexpr std::size_t not_known = ~std::size_t{0};
+  static constexpr std::uint32_t not_known = ~std::uint32_t{0};
   /// The session's last byte has been sent: close in an orderly way. The session outlives the call.
   virtual void session_done(EndReason reason) = 0;
   /// The connection is broken or timed out: reset it. The session outlives the call.

@@ -116,9 +116,9 @@ inline std::chrono::milliseconds unacknowledged(int socket) {
 
 /// Of the bytes sent, how many a socket's other end has yet to acknowledge, or to read where it is a local one. What a
 /// TCP peer that reads nothing answers probes with acknowledges none.
-inline std::size_t untaken(int socket) {
+inline std::uint32_t untaken(int socket) {
   int bytes = 0;
-  return ::ioctl(socket, TIOCOUTQ, &bytes) == 0 ? static_cast<std::size_t>(bytes) : ~std::size_t{0};
+  return ::ioctl(socket, TIOCOUTQ, &bytes) == 0 ? static_cast<std::uint32_t>(bytes) : ~std::uint32_t{0};
 }
 #endif
 
@@ -237,7 +237,7 @@ class SocketStream {
     return detail::unacknowledged(const_cast<Socket&>(socket_).native_handle());
   }
   /// Of the bytes sent, how many the other end's system has yet to acknowledge.
-  std::size_t untaken() const { return detail::untaken(const_cast<Socket&>(socket_).native_handle()); }
+  std::uint32_t untaken() const { return detail::untaken(const_cast<Socket&>(socket_).native_handle()); }
   /// Leaves it to the library's deadlines to give the other end up.
   void lift_user_timeout() { lift_user_timeout(socket_); }
   template <class AnySocket>

@@ -23,7 +23,7 @@ namespace downlink::detail {
 /// One subscriber of one channel over a stream: it sends ranges of the encoded log from its cursor on, and between
 /// messages what is meant for this peer alone. It has no queue of messages and takes no memory when its peer is slow.
 /// Most are idle most of the time: what is needed only while something goes on is allocated then.
-class StreamSession : public Subscriber {
+class StreamSession : public Subscriber, private Hold {
  public:
   StreamSession(Carrier& carrier, const StreamOps& ops) : carrier_(carrier), ops_(ops), entry_(*this) {}
   virtual ~StreamSession() = default;
@@ -96,7 +96,7 @@ class StreamSession : public Subscriber {
   void abandon() {
     done_ = ending_ = true;
     entry_.leave();
-    unlink();
+    Subscriber::unlink();
     drop_partial();
   }
 
@@ -110,7 +110,7 @@ class StreamSession : public Subscriber {
 
   void lagging(Entry&) final {
     keep_little();
-    if (hold_.linked()) shard().look_at_pinned(entry_.feed->owner().channel());
+    if (Hold::linked()) shard().look_at_pinned(entry_.feed->owner().channel());
     fall_behind();
   }
 
@@ -141,7 +141,7 @@ class StreamSession : public Subscriber {
     const bool moves = !carrier_.peer_took() && now - last_sent_ < begun;
     if (!blocked_ || moves) {
       keep_alive(now);
-      if (blocked_ && linked() && shard().left(*this) > until_look()) shard().set(*this, until_look());
+      if (blocked_ && Subscriber::linked() && shard().left(*this) > until_look()) shard().set(*this, until_look());
       return;
     }
     // The system has room for more only once the peer has taken tens of kilobytes. What ends gets no such grace.
@@ -205,16 +205,6 @@ class StreamSession : public Subscriber {
       bytes.erase(0, sent);
       sent = 0;
     }
-  };
-  /// In its shard's list while the rest of a message that was cut keeps one of the cache's segments.
-  struct PartialHold final : Hold {
-    explicit PartialHold(StreamSession& who) : session(who) {}
-    void let_go(const EncodedUse& use) override {
-      if (!session.partial_->is_pinned(use)) return;
-      session.keep_little();
-      if (linked()) session.broken(EndReason::too_slow);
-    }
-    StreamSession& session;
   };
 
   ChannelState& channel() const { return *entry_.feed->owner().channel(); }
@@ -324,7 +314,7 @@ class StreamSession : public Subscriber {
     }
     if (!ending_) return true;
     done_ = true;
-    unlink();  // how long the connection lingers is not for the heartbeat to say
+    Subscriber::unlink();  // how long the connection lingers is not for the heartbeat to say
     carrier_.session_done(reason_);
     return false;
   }
@@ -358,7 +348,7 @@ class StreamSession : public Subscriber {
       last_sent_ = shard().now();
       untaken_ = Carrier::not_known;
       // Never later than it was to be: who blocks and goes on over and over is looked after as well.
-      if (!linked() || shard().left(*this) > until_look()) shard().set(*this, until_look());
+      if (!Subscriber::linked() || shard().left(*this) > until_look()) shard().set(*this, until_look());
     }
     blocked_ = true;
     if (entry_.feed) entry_.feed->stall(entry_);
@@ -386,7 +376,7 @@ class StreamSession : public Subscriber {
         partial_ = piece->segment;
         partial_begin_ = cut;
         partial_end_ = kept;
-        shard().pin(hold_);
+        shard().pin(*this);
       } else {
         rest.append(segment.bytes() + cut, kept - cut);
       }
@@ -395,7 +385,7 @@ class StreamSession : public Subscriber {
     // A backlog that it asked for is no lag of its own, but what it is read from goes as soon as others read on.
     if (entry_.next > entry_.feed->owner().floor()) return;
     keep_little();
-    if (hold_.linked()) shard().look_at_pinned(entry_.feed->owner().channel());
+    if (Hold::linked()) shard().look_at_pinned(entry_.feed->owner().channel());
   }
 
   // Behind the live tail, or ended: the rest of a message that the peer has begun to take must not keep a whole segment
@@ -403,20 +393,27 @@ class StreamSession : public Subscriber {
   // there is too much of it.
   void keep_little() {
     const std::uint32_t left = partial_end_ - partial_begin_;
-    if (!hold_.linked() || left > copied_at_most) return;
+    if (!Hold::linked() || left > copied_at_most) return;
     thrown_by([&] { keep_copy({partial_->bytes() + partial_begin_, left}); });
+  }
+
+  // It is in its shard's list of holds while what is left of a message that was cut keeps one of the cache's segments.
+  void let_go(const EncodedUse& use) final {
+    if (!partial_->is_pinned(use)) return;
+    keep_little();
+    if (Hold::linked()) broken(EndReason::too_slow);
   }
 
   void keep_copy(std::string_view rest) {
     partial_ = Segment::copy(0, rest);
     partial_begin_ = 0;
     partial_end_ = static_cast<std::uint32_t>(rest.size());
-    hold_.unlink();
+    Hold::unlink();
   }
 
   void drop_partial() {
     partial_ = {};
-    hold_.unlink();
+    Hold::unlink();
   }
 
   // Messages are out of the subscriber's reach: by a jump of the log, by its own lag, or because the backlog that it
@@ -485,14 +482,13 @@ class StreamSession : public Subscriber {
   SegmentRef partial_;       // the segment of a message that was sent in part
   std::uint32_t partial_begin_ = 0;
   std::uint32_t partial_end_ = 0;
-  PartialHold hold_{*this};
-  std::unique_ptr<Control> control_;          // what goes to this peer alone, between messages
-  TimePoint last_sent_{};                     // or taken, as far as is known
-  std::size_t untaken_ = Carrier::not_known;  // when it was last looked at
-  bool blocked_ = false;
-  bool ending_ = false;
-  bool done_ = false;
-  bool unreached_ = false;  // when it was last looked at
+  std::unique_ptr<Control> control_;            // what goes to this peer alone, between messages
+  TimePoint last_sent_{};                       // or taken, as far as is known
+  std::uint32_t untaken_ = Carrier::not_known;  // when it was last looked at
+  bool unreached_ = false;                      // likewise
+  bool blocked_ : 1 = false;
+  bool ending_ : 1 = false;
+  bool done_ : 1 = false;
   EndReason reason_ = EndReason::peer_left;
 };
 
