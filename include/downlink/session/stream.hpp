@@ -240,6 +240,7 @@ class SocketStream {
   std::uint32_t untaken() const { return detail::untaken(const_cast<Socket&>(socket_).native_handle()); }
   /// Leaves it to the library's deadlines to give the other end up.
   void lift_user_timeout() { lift_user_timeout(socket_); }
+  /// The same for a socket of another kind.
   template <class AnySocket>
   static void lift_user_timeout(AnySocket& socket) {
     const int none = 0;
