@@ -11,6 +11,7 @@
 
 #include "allocation/failing.hpp"
 #include "support/catch.hpp"
+#include "support/quiet_carrier.hpp"
 
 using namespace downlink;
 using namespace downlink::detail;
@@ -34,11 +35,10 @@ constexpr StreamOps bracketed_ops{&form_ops<Bracketed>,
                                   [](std::string&, const Ending&) {}};
 
 /// A peer that takes `room` bytes, and a stream that may be committed to more of what it was last offered.
-struct TestCarrier final : Carrier {
-  explicit TestCarrier(Shard& shard) : Carrier(shard), session(*this, bracketed_ops) { written.reserve(1 << 20); }
+struct TestCarrier final : QuietCarrier {
+  explicit TestCarrier(Shard& shard) : QuietCarrier(shard), session(*this, bracketed_ops) { written.reserve(1 << 20); }
   ~TestCarrier() { session.abandon(); }
 
-  const StreamOptions& stream_options() const override { return options; }
   IoResult try_write(std::span<const net::const_buffer> buffers) override {
     std::size_t taken = 0;
     std::size_t left = 0;
@@ -57,18 +57,11 @@ struct TestCarrier final : Carrier {
     operation = std::make_unique<int>();  // as a socket does
     waited_for = true;
   }
-  void session_done(EndReason) override {}
   void session_broken(EndReason reason) override {
     why = reason;
     session.abandon();
   }
-  void message_came(std::string, bool) override {}
-  void rest_input() override {}
-  std::size_t max_message() const override { return 1; }
-  void send_to_peer(Message, std::shared_ptr<PeerState>) override {}
-  void close_peer(bool) override {}
 
-  StreamOptions options;
   std::size_t room = 0;
   std::size_t commits = 0;
   std::size_t committed_bytes = 0;

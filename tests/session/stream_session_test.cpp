@@ -13,9 +13,11 @@
 
 #include "support/catch.hpp"
 #include "support/manual_clock.hpp"
+#include "support/quiet_carrier.hpp"
 
 using namespace downlink;
 using namespace downlink::detail;
+using namespace downlink::testing;
 using namespace std::chrono_literals;
 
 namespace {
@@ -39,9 +41,9 @@ constexpr StreamOps plain_ops{&form_ops<Plain>,
                               [](std::string& out, const Ending&) { out += "end"; }};
 
 /// A peer that takes what `takes` says of what it is offered.
-struct TestCarrier final : Carrier {
+struct TestCarrier final : QuietCarrier {
   explicit TestCarrier(Shard& shard, std::function<std::size_t(std::size_t)> taker)
-      : Carrier(shard), takes(std::move(taker)), session(*this, plain_ops) {}
+      : QuietCarrier(shard), takes(std::move(taker)), session(*this, plain_ops) {}
   ~TestCarrier() { session.abandon(); }
 
   void start(const Channel& channel, const StartRequest& start) {
@@ -50,7 +52,6 @@ struct TestCarrier final : Carrier {
     session.open("head", *begin, start);
   }
 
-  const StreamOptions& stream_options() const override { return options; }
   IoResult try_write(std::span<const net::const_buffer> buffers) override {
     if (sees) sees(static_cast<const char*>(buffers.front().data()));
     const std::size_t taken = takes(net::buffer_size(buffers));
@@ -58,22 +59,14 @@ struct TestCarrier final : Carrier {
     for (const auto& buffer : buffers) written.append(static_cast<const char*>(buffer.data()), buffer.size());
     return {IoResult::State::moved, taken};
   }
-  void await_writable() override {}
   std::chrono::milliseconds unacknowledged() const override { return silence; }
   std::uint32_t untaken() const override { return waits ? waits() : not_known; }
   bool peer_took() const override { return !writes_complete_later; }
-  void session_done(EndReason) override {}
   void session_broken(EndReason) override {
     broken = true;
     session.abandon();
   }
-  void message_came(std::string, bool) override {}
-  void rest_input() override {}
-  std::size_t max_message() const override { return 1; }
-  void send_to_peer(Message, std::shared_ptr<PeerState>) override {}
-  void close_peer(bool) override {}
 
-  StreamOptions options;
   std::function<std::size_t(std::size_t)> takes;
   std::function<void(const char*)> sees;  // what is offered
   std::string written;                    // where all is taken

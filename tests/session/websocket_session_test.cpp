@@ -8,6 +8,7 @@
 #include <downlink/transport/websocket.hpp>
 
 #include "support/catch.hpp"
+#include "support/quiet_carrier.hpp"
 #include "support/websocket_client.hpp"
 
 using namespace downlink;
@@ -17,8 +18,8 @@ using namespace downlink::testing;
 namespace {
 
 /// A peer that takes all that it is sent.
-struct Talker final : Carrier {
-  explicit Talker(Shard& shard) : Carrier(shard), session(*this, WebSocket::stream(RequestHead{})) {}
+struct Talker final : QuietCarrier {
+  explicit Talker(Shard& shard) : QuietCarrier(shard), session(*this, WebSocket::stream(RequestHead{})) {}
   ~Talker() { session.abandon(); }
 
   void start(const Channel& channel) {
@@ -34,13 +35,11 @@ struct Talker final : Carrier {
     }
   }
 
-  const StreamOptions& stream_options() const override { return options; }
   IoResult try_write(std::span<const net::const_buffer> buffers) override {
     ++writes;
     for (const auto& buffer : buffers) written.append(static_cast<const char*>(buffer.data()), buffer.size());
     return {IoResult::State::moved, net::buffer_size(buffers)};
   }
-  void await_writable() override {}
   void session_done(EndReason) override { done = true; }
   void session_broken(EndReason) override { done = true; }
   void message_came(std::string data, bool) override { session.reply({{}, {}, data, false}); }
@@ -49,10 +48,7 @@ struct Talker final : Carrier {
     session.pause();
   }
   std::size_t max_message() const override { return 1000; }
-  void send_to_peer(Message, std::shared_ptr<PeerState>) override {}
-  void close_peer(bool) override {}
 
-  StreamOptions options;
   std::string written;
   int writes = 0;
   bool rests_now = false;
