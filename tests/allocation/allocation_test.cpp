@@ -1,5 +1,7 @@
 // A program of its own: it replaces the global operator new.
 
+#include <malloc.h>
+
 #include <atomic>
 #include <chrono>
 #include <cstddef>
@@ -20,13 +22,25 @@ namespace {
 
 thread_local bool counts = false;
 std::atomic<std::size_t> allocations{0};
+std::atomic<std::size_t> live{0};  // bytes, of all threads
+
+void* uncounted(std::size_t size) noexcept {
+  void* memory = std::malloc(size == 0 ? 1 : size);
+  if (memory) live.fetch_add(::malloc_usable_size(memory), std::memory_order_relaxed);
+  return memory;
+}
 
 void* counted(std::size_t size) {
   if (counts) allocations.fetch_add(1, std::memory_order_relaxed);
   if (downlink::testing::failing_allocation >= 0 && downlink::testing::failing_allocation-- == 0)
     throw std::bad_alloc();
-  if (void* memory = std::malloc(size == 0 ? 1 : size)) return memory;
+  if (void* memory = uncounted(size)) return memory;
   throw std::bad_alloc();
+}
+
+void given_back(void* memory) noexcept {
+  live.fetch_sub(::malloc_usable_size(memory), std::memory_order_relaxed);  // of none it is 0
+  std::free(memory);
 }
 
 }  // namespace
@@ -34,14 +48,14 @@ void* counted(std::size_t size) {
 // Not inlined: GCC would see through one side of a pair and take the other for a mismatch.
 [[gnu::noinline]] void* operator new(std::size_t size) { return counted(size); }
 [[gnu::noinline]] void* operator new[](std::size_t size) { return counted(size); }
-void* operator new(std::size_t size, const std::nothrow_t&) noexcept { return std::malloc(size == 0 ? 1 : size); }
-void* operator new[](std::size_t size, const std::nothrow_t&) noexcept { return std::malloc(size == 0 ? 1 : size); }
-void operator delete(void* memory, const std::nothrow_t&) noexcept { std::free(memory); }
-void operator delete[](void* memory, const std::nothrow_t&) noexcept { std::free(memory); }
-[[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
-[[gnu::noinline]] void operator delete[](void* memory) noexcept { std::free(memory); }
-[[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
-[[gnu::noinline]] void operator delete[](void* memory, std::size_t) noexcept { std::free(memory); }
+void* operator new(std::size_t size, const std::nothrow_t&) noexcept { return uncounted(size); }
+void* operator new[](std::size_t size, const std::nothrow_t&) noexcept { return uncounted(size); }
+void operator delete(void* memory, const std::nothrow_t&) noexcept { given_back(memory); }
+void operator delete[](void* memory, const std::nothrow_t&) noexcept { given_back(memory); }
+[[gnu::noinline]] void operator delete(void* memory) noexcept { given_back(memory); }
+[[gnu::noinline]] void operator delete[](void* memory) noexcept { given_back(memory); }
+[[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept { given_back(memory); }
+[[gnu::noinline]] void operator delete[](void* memory, std::size_t) noexcept { given_back(memory); }
 
 using namespace downlink;
 using namespace downlink::testing;
@@ -112,6 +126,27 @@ TEST_CASE("what a message costs does not depend on whether somebody is subscribe
   // Records with their strings, segments, an id's text now and then: a handful for each message.
   CHECK(allocations_with<SseClient>(50, true) < measured * 6);
   CHECK(allocations_with<WebSocketClient>(50, true) < measured * 6);
+}
+
+TEST_CASE("the body of a request that is held is not kept", "[scenario][DESIGN-3.5]") {
+  constexpr std::size_t polls = 20;
+  constexpr std::size_t body = 100'000;
+  Channel channel;
+  Loop loop;
+  Server<LongPolling> server(loop.context(), {.endpoint = {.one_thread = true}});
+  server.route("/c", channel);
+  server.start();
+  const std::string request =
+      "GET /c HTTP/1.1\r\nHost: h\r\nPrefer: wait=60\r\nContent-Length: " + std::to_string(body) + "\r\n\r\n" +
+      std::string(body, 'x');
+  std::deque<Connection> clients;
+  const auto with = [&](std::size_t count) {
+    for (std::size_t i = 0; i < count; ++i) clients.emplace_back(server.port()).send(request);
+    REQUIRE(eventually([&] { return channel.subscriber_count() == clients.size(); }));
+    return loop.run_on([] { return live.load(); });
+  };
+  const std::size_t before = with(1);
+  CHECK(with(polls) < before + polls * body / 5);
 }
 
 TEST_CASE("where there is no memory for a connection, it is dropped, and accepting resumes after a pause",

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <chrono>
 #include <functional>
+#include <future>
 #include <string>
 #include <thread>
 
@@ -79,6 +80,29 @@ TEST_CASE("requests that come together do not have the loop until all are answer
   }
   CHECK(eventually([&] { return test.served.loop.run_on([&] { return test.total; }) == test.expected; }, 20s));
   CHECK(test.served.loop.run_on([&] { return test.most; }) <= 2);
+}
+
+TEST_CASE("a drain answers the requests that came together before it, in their turns", "[scenario][WIRE-9]") {
+  Busy test(GENERATE(true, false));
+  auto client = test.served.connect();
+  std::string requests;
+  for (int i = 0; i < test.expected; ++i) requests += request_text("HEAD", "/c");
+  client.send(requests);
+  REQUIRE(eventually([&] { return test.served.loop.run_on([&] { return test.total; }) > 0; }));
+  std::promise<void> drained;
+  test.served.server.async_drain(1h, [&] { drained.set_value(); });
+  int answered = 0;
+  bool last = false;
+  for (; !last && answered < test.expected; ++answered) {
+    const auto answer = client.read_response(true);
+    REQUIRE(answer.status == 200);
+    last = answer.lists("Connection", "close");
+  }
+  // Whoever drains says with each answer that it is the last one, so one is answered at the most that does not say so.
+  CHECK(last);
+  CHECK(client.wait_for_end(20s) == Connection::End::closed);
+  client.close();
+  CHECK(drained.get_future().wait_for(20s) == std::future_status::ready);
 }
 
 TEST_CASE("messages that come together do not have the loop until all are taken", "[scenario][DESIGN-3.7]") {
