@@ -10,6 +10,7 @@
 #include <downlink/channel/form.hpp>
 #include <downlink/channel/segment.hpp>
 #include <downlink/misuse.hpp>
+#include <downlink/wire/clear_and_shrink.hpp>
 
 namespace downlink::detail {
 
@@ -262,7 +263,7 @@ class EncodedLog {
       segment->count_cached();
     }
     records_.clear();
-    if (scratch_.capacity() > largest_segment) std::string().swap(scratch_);  // assigning would keep the memory
+    wire::detail::clear_and_shrink(scratch_, largest_segment);
     return Step::go_on;
   }
 

@@ -12,6 +12,7 @@
 
 #include <downlink/misuse.hpp>
 #include <downlink/net/endpoint.hpp>
+#include <downlink/wire/clear_and_shrink.hpp>
 
 #ifdef DOWNLINK_BOOST_ASIO
 #include <boost/asio/ssl/error.hpp>
@@ -159,7 +160,7 @@ class AdaptedStream {
     void write(std::size_t written) {
       writing = written < out.size();
       if (!writing) {
-        std::string().swap(out);  // assigning would keep the memory
+        wire::detail::clear_and_shrink(out);
         if (ends) end();
         return wake(Ready::write);
       }

@@ -245,6 +245,16 @@ class Connection : public Carrier, public ShardMember {
     guard.done = true;
   }
 
+  // Goes on in a later turn of the shard, if the connection's state is this one then.
+  template <class Function>
+  void later(State state, Function function) {
+    shard().post([self = ConnectionRef(this), state, function] {
+      if (self->state_ != state) return;
+      self->shard().update_now();
+      self->guarded(function);
+    });
+  }
+
   void wait_for(std::chrono::milliseconds wait) {
     if (!timeout_) timeout_ = std::make_unique<Timeout>(*this);
     shard().set(*timeout_, wait);

@@ -44,6 +44,7 @@ DOWNLINK_DECL void Connection::readable() {
   if (state_ == State::closed) return;
   shard().with_read_buffer(
       [this](net::mutable_buffer buffer) { take(read_some(buffer), static_cast<char*>(buffer.data())); });
+  await_readable();
 }
 
 DOWNLINK_DECL void Connection::read(error_code error, std::size_t bytes) {
@@ -51,8 +52,14 @@ DOWNLINK_DECL void Connection::read(error_code error, std::size_t bytes) {
   if (state_ == State::closed) return;
   // Where a stream was opened meanwhile, this was kept for it.
   const auto http = state_ == State::streaming && !opening_ ? std::move(http_) : nullptr;
+  auto& buffer = (http ? http : http_)->read_buffer;
+  const bool filled = bytes == buffer.size();
   using enum IoResult::State;
-  take({!error ? moved : error == net::error::eof ? end : broken, bytes}, (http ? http : http_)->read_buffer.data());
+  take({!error ? moved : error == net::error::eof ? end : broken, bytes}, buffer.data());
+  // More of a body, or of what comes after the last answer, has come then: the shard's buffer has more room for it.
+  const bool takes_more = state_ == State::body || state_ == State::lingering;
+  if (filled && takes_more && !reading_ && wants_input()) return readable();
+  await_readable();
 }
 
 DOWNLINK_DECL void Connection::take(const IoResult& result, char* bytes) {
@@ -71,7 +78,6 @@ DOWNLINK_DECL void Connection::take(const IoResult& result, char* bytes) {
       close(true);
       break;
   }
-  await_readable();
 }
 
 DOWNLINK_DECL void Connection::received(std::span<char> bytes) {
@@ -93,6 +99,12 @@ DOWNLINK_DECL void Connection::received(std::span<char> bytes) {
       return;
     case State::closed:
       return;
+    case State::body:
+      // Past what is kept to be looked at, which would grow by it.
+      if (!pumping_ && http_->unread.empty()) {
+        bytes = bytes.subspan(http_->parser.feed({bytes.data(), bytes.size()}));
+      }
+      [[fallthrough]];
     default:
       http_->unread.append(bytes.data(), bytes.size());
       pump();
@@ -101,13 +113,9 @@ DOWNLINK_DECL void Connection::received(std::span<char> bytes) {
 
 DOWNLINK_DECL void Connection::rest_input() {
   session_->pause();
-  shard().post([self = ConnectionRef(this)] {
-    if (self->state_ != State::streaming) return;
-    self->shard().update_now();
-    self->guarded([&] {
-      self->session_->unpause();
-      self->await_readable();
-    });
+  later(State::streaming, [this] {
+    session_->unpause();
+    await_readable();
   });
 }
 

@@ -13,7 +13,7 @@ inline constexpr std::size_t most_joined = std::size_t{16} << 10;
 DOWNLINK_DECL void Connection::read_channel() {
   auto& http = *http_;
   const auto& core = *core_;
-  std::string().swap(http.parser.body());  // nobody reads it, and the answer may take long
+  wire::detail::clear_and_shrink(http.parser.body());  // nobody reads it, and the answer may take long
   const Negotiated chosen = negotiated();
   if (chosen.index < 0) {
     if (chosen.status == 500) return refuse(500, "the transport failed");

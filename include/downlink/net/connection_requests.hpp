@@ -12,10 +12,11 @@ DOWNLINK_DECL void Connection::pump() {
   pumping_ = true;
   const TimePoint end = shard().now() + Shard::slice;
   for (bool first = true; state_ == State::head || state_ == State::body; first = false) {
-    if (!first && state_ == State::head && !http_->unread.empty() && shard().over(end)) return rest();
+    if (!first && state_ == State::head && !http_->unread.empty() && Shard::over(end)) return rest();
     auto& parser = http_->parser;
     const std::size_t used = parser.feed(http_->unread);
     http_->unread.erase(0, used);
+    if (http_->unread.empty()) wire::detail::clear_and_shrink(http_->unread, 2 * http_->read_buffer.size());
     switch (parser.state()) {
       case wire::RequestParser::State::failed:
         if (state_ == State::head) {
@@ -52,15 +53,11 @@ DOWNLINK_DECL void Connection::pump() {
 
 // Goes on in a later turn with requests that have come already: others have theirs in between.
 DOWNLINK_DECL void Connection::rest() {
-  shard().post([self = ConnectionRef(this)] {
-    self->pumping_ = false;
-    if (self->state_ != State::head) return;
-    self->shard().update_now();
-    self->guarded([&] {
-      self->pump();
-      if (self->rests_while_draining()) return self->linger();
-      self->await_readable();
-    });
+  later(State::head, [this] {
+    pumping_ = false;
+    pump();
+    if (rests_while_draining()) return linger();
+    await_readable();
   });
 }
 

@@ -9,6 +9,7 @@
 
 #include <downlink/asio.hpp>
 #include <downlink/channel/encoded_log.hpp>
+#include <downlink/wire/clear_and_shrink.hpp>
 
 namespace downlink::detail {
 
@@ -29,10 +30,9 @@ struct Outgoing {
 
   /// Makes ready for the next response, which may use the memory again.
   void clear() {
-    before.clear();
-    if (before.capacity() > most_kept) std::string().swap(before);  // assigning would keep the memory
+    wire::detail::clear_and_shrink(before, most_kept);
     pieces.clear();
-    std::string().swap(after);
+    wire::detail::clear_and_shrink(after);
     sent = 0;
   }
 

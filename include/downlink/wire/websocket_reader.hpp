@@ -10,6 +10,7 @@
 #include <string_view>
 #include <utility>
 
+#include "downlink/wire/clear_and_shrink.hpp"
 #include "downlink/wire/utf8.hpp"
 #include "downlink/wire/websocket_frame.hpp"
 
@@ -271,8 +272,7 @@ class WebSocketReader {
     kept_.resize(kept_.size() - kept_control_);
     kept_control_ = 0;
     if (in_message_ && !over_) return;
-    kept_.clear();
-    if (kept_.capacity() > kept_capacity) std::string{}.swap(kept_);
+    detail::clear_and_shrink(kept_, kept_capacity);
   }
 
   // The message so far; behind it the payload of a control frame that came in pieces.
