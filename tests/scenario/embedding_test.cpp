@@ -146,6 +146,21 @@ TEST_CASE("a POST whose body was read in part or whole before is taken", "[scena
   CHECK(taken == std::vector<std::string>{"hello"});
 }
 
+TEST_CASE("a connection that is handed in while draining is answered what it has sent", "[scenario][WIRE-9]") {
+  Embedded test;
+  Connection half(test.application.port());  // keeps the drain from being over
+  REQUIRE_FALSE(test.endpoint.adopt(test.application.accept(), "GET /c HT"));
+  REQUIRE(eventually([&] { return test.endpoint.connection_count() == 1; }));
+  test.endpoint.async_drain(1h, [] {});
+  test.loop.run_on([] {});
+  Connection client(test.application.port());
+  client.send(request_text("GET", "/c"));
+  REQUIRE_FALSE(test.endpoint.adopt(test.application.accept(), std::string()));
+  const auto answer = client.read_response();
+  CHECK(answer.status == 200);
+  CHECK(answer.lists("Connection", "close"));
+}
+
 TEST_CASE("adopt takes a connection for good", "[scenario][DESIGN-5]") {
   Embedded test;
   test.endpoint.on_message("/c",

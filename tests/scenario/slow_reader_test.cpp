@@ -1,6 +1,7 @@
 #include <chrono>
 #include <cstddef>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "support/catch.hpp"
@@ -165,6 +166,31 @@ TEST_CASE("a poll is answered though streams that have stalled in the newest mes
   poller.send(request_text("GET", "/c?cursor=earliest"));
   CHECK(server.connections(3));  // there is room for it and for one of those that have stalled
   CHECK(poller.read_response().body.size() > size);
+}
+
+TEST_CASE("who is to go has the write deadline to take the message that it has begun, however it reads on",
+          "[scenario][WIRE-7][WIRE-8]") {
+  const bool lags = GENERATE(true, false);
+  const bool websocket = GENERATE(true, false);
+  Served<Sse, WebSocket> server({.stream = {.write_timeout = 1s}}, {.max_lag = 1000});
+  if (!lags) server.server.authorize([](const RequestHead&) { return allow({}, {}, 300ms); });
+  server.start();
+  auto client = slow_connection(server.port());
+  client.send(request_text("GET", "/c", websocket ? upgrade : event_stream));
+  REQUIRE(server.subscribers(1));
+  server.publish(std::string(8 << 20, 'x'));
+  client.read_until("xxx");
+  for (int i = 0; lags && i < 5; ++i) server.publish(std::string(500, 'y'));
+  // It takes less than a fifth of the message in all of this time.
+  CHECK(eventually(
+      [&] {
+        char buffer[10'000];
+        (void)::recv(client.native_handle(), buffer, sizeof buffer, 0);
+        std::this_thread::sleep_for(50ms);
+        return server.server.connection_count() == 0;
+      },
+      8s));
+  CHECK(server.server.stats().write_timeouts == 1);
 }
 
 TEST_CASE("after a skip, requested is the last id sent, though later ones were passed over",

@@ -20,4 +20,7 @@ TEST_CASE("every status of the wire contract has its reason phrase", "[wire][WIR
 TEST_CASE("a refusal's title is its status's", "[wire][RFC9457-3.1]") {
   CHECK(Refusal{.status = 414}.title() == "URI Too Long");
   CHECK(Refusal{}.title() == "Bad Request");
+  CHECK(Refusal{.status = 451}.title() == "Unavailable For Legal Reasons");
+  CHECK(Refusal{.status = 418}.title() == "Client Error");  // there has to be one (WIRE §8)
+  CHECK(Refusal{.status = 599}.title() == "Server Error");
 }

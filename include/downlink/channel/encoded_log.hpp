@@ -225,7 +225,7 @@ class EncodedLog {
 
   // Encodes a bounded amount for range.next, which no segment holds: into the segment before it while there is room,
   // else into new ones before segments_[next]. Moves range.next on to the first live message, or to that segment.
-  Step encode(std::size_t next, std::uint64_t deaths, Range& range) {
+  Step encode(std::size_t next, std::uint64_t deaths, Range& range, bool whole_block = true) {
     const Position until = next == segments_.size() ? ~Position{0} : segments_[next]->first();
     const Position after = next == 0 ? 0 : segments_[next - 1]->end();
     records_.clear();
@@ -238,7 +238,8 @@ class EncodedLog {
       range.next = std::min(live->position, until);  // a segment of dead ones is dropped, not passed over
       if (range.next == until) return Step::go_on;
       // From the block's beginning, so that others who resume in it share the encoding.
-      source_.log.collect(std::max(live->block, after), records_at_once, largest_segment, records_);
+      const Position first = whole_block ? std::max(live->block, after) : live->position;
+      source_.log.collect(first, records_at_once, largest_segment, records_);
       joins = next > 0 && source_.log.first_live(after) == records_.front().get();
     }
     SegmentRef segment;
@@ -252,8 +253,8 @@ class EncodedLog {
       if (record->position >= range.next) {
         encode();
       } else if (thrown_by(encode)) {
-        segment = {};  // who comes to it will be told; this reader stands behind it
-        continue;
+        // Who comes to it will be told; this reader stands behind it.
+        return this->encode(next, deaths, range, false);
       }
       if (scratch_.size() > largest_encoding) scratch_.clear();  // no segment can have it: passed over
       if (segment && segment->append(record->position, scratch_)) continue;

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -152,14 +153,14 @@ class BasicSubscription {
 
     std::shared_ptr<detail::ChannelState> channel;
     SubscriptionOptions options;
-    // Recursive: a handler that there is no memory to wait with may take the subscription along.
-    std::recursive_mutex mutex;
+    std::mutex mutex;
     net::basic_waitable_timer<std::chrono::steady_clock, net::wait_traits<std::chrono::steady_clock>, Executor> timer;
     std::uint64_t cancelled = 0;  // the number of the last operation that was; as the timer, under the mutex
     std::atomic<bool> news{false};
     std::atomic<bool> gone{false};
     std::uint64_t operations = 0;
-    error_code error = {};  // what the operation completes with
+    void* beginning = nullptr;  // where what begins to wait goes if it is destroyed instead; under the mutex
+    error_code error = {};      // what the operation completes with
     Batch batch = {};
     detail::Position next = 1;
     bool gap = false;
@@ -194,12 +195,29 @@ class BasicSubscription {
     std::uint64_t number;
     Operation operation;
 
+    Reading(std::shared_ptr<State> of, std::uint64_t which, Operation&& what)
+        : state(std::move(of)), number(which), operation(std::move(what)) {}
+    Reading(Reading&&) noexcept = default;
+    // Without memory to wait, Asio destroys it inside `async_wait`, and with it perhaps the subscription, which wants
+    // the lock that a publisher has who wants ours: it is for later then.
+    ~Reading() {
+      if (state && state->beginning) static_cast<std::optional<Reading>*>(state->beginning)->emplace(std::move(*this));
+    }
+
     void operator()(error_code = {}) {
       const auto kept = state;
+      std::optional<Reading> dropped;  // after the lock
       while (!kept->read()) {
         const std::lock_guard guard(kept->mutex);
         if (kept->news.load()) continue;
-        if (kept->cancelled != number) return kept->timer.async_wait(std::move(*this));
+        if (kept->cancelled != number) {
+          struct Beginning {
+            State& state;
+            ~Beginning() { state.beginning = nullptr; }
+          } const ends{*kept};
+          kept->beginning = &dropped;
+          return kept->timer.async_wait(std::move(*this));
+        }
         kept->error = net::error::operation_aborted;
         break;
       }

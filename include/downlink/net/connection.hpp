@@ -227,7 +227,10 @@ class Connection : public Carrier, public ShardMember {
     if (turned_away || shard().stopped() || core_->stopped.load()) return close(true);
     wait_for(core_->options.head_timeout);
     pump();
-    if (rests_while_draining()) return close(false);
+    if (rests_while_draining()) {
+      readable();  // what had come before the drain began was not looked at yet
+      return rests_while_draining() ? close(false) : void();
+    }
     await_readable();
   }
 

@@ -193,7 +193,7 @@ DOWNLINK_DECL void Connection::message_taken(const std::exception_ptr& error, co
 
 DOWNLINK_DECL void Connection::send_to_peer(Message message, std::shared_ptr<PeerState> state) {
   shard().post([self = ConnectionRef(this), message = std::move(message), state = std::move(state)] {
-    state->waiting.fetch_sub(message.data.size());
+    state->waiting.fetch_sub(PeerState::cost(message));
     if (self->state_ != State::streaming) return;
     self->guarded([&] {
       if (!self->session_->reply({{}, message.event, message.data, message.binary})) self->cut_peer();
@@ -203,6 +203,7 @@ DOWNLINK_DECL void Connection::send_to_peer(Message message, std::shared_ptr<Pee
 
 DOWNLINK_DECL void Connection::close_peer(bool too_slow) {
   shard().post([self = ConnectionRef(this), too_slow] {
+    if (self->state_ == State::lingering) return;  // it has been said to it that this is the end
     if (self->state_ != State::streaming) return self->close(true);
     self->guarded([&] {
       self->session_->end(too_slow ? Ending{EndReason::too_slow, "replies are not taken"}

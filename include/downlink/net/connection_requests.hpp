@@ -235,7 +235,7 @@ DOWNLINK_DECL void Connection::flush_response() {
   while (outgoing.sent < outgoing.size()) {
     const IoResult written = write_outgoing();
     if (written.state == IoResult::State::would_block) {
-      http_->last_taken = shard().now();
+      http_->last_taken = shard().update_now();
       http_->untaken = not_known;
       wait_for(core_->options.stream.write_timeout / 8);
       if (!outgoing.pieces.empty()) {

@@ -338,18 +338,27 @@ DOWNLINK_DECL void EndpointBase::drain(std::chrono::milliseconds time, std::func
   home->at_end([weak = std::weak_ptr(draining)] {
     if (const auto ending = weak.lock()) ending->finish();
   });
+  home->dispatch([core] { core->log({.event = LogEvent::drain_began, .text = "draining"}); });
   // From here on the shards alone have it, so that it ends on one of them. One whose loop nobody runs any more has
-  // nothing to end, and would never let go of it; where that are all of them, they are to be run again.
+  // nothing to end, and would never let go of it; where that are all of them, they are to be run again. Home is the
+  // last, as it may be drained at once, while others' loops come to an end.
   const auto rests = [](const std::shared_ptr<detail::Shard>& shard) { return shard->rests(); };
   const bool all_rest = std::all_of(core->shards.begin(), core->shards.end(), rests);
   std::vector<std::shared_ptr<Draining>> parts;
   for (const auto& shard : core->shards) parts.push_back(rests(shard) && !all_rest ? nullptr : draining);
   draining.reset();
-  home->dispatch([core] { core->log({.event = LogEvent::drain_began, .text = "draining"}); });
+  const auto drain = [time](const std::shared_ptr<detail::Shard>& shard, std::shared_ptr<Draining>& part) {
+    shard->dispatch([shard, time, part = std::move(part)] { shard->drain(time, [part] {}); });
+  };
+  std::shared_ptr<Draining>* last = nullptr;
   for (std::size_t i = 0; i < parts.size(); ++i) {
-    const auto& shard = core->shards[i];
-    shard->dispatch([shard, time, part = std::move(parts[i])] { shard->drain(time, [part] {}); });
+    if (core->shards[i] == home) {
+      last = &parts[i];
+    } else {
+      drain(core->shards[i], parts[i]);
+    }
   }
+  drain(home, *last);
 }
 
 #endif

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <string>
@@ -68,6 +69,9 @@ class Listener final : public ShardMember, public Deadline, public std::enable_s
   void shut_down() override { stop(); }
   void drain(std::chrono::milliseconds) override { stop(); }
   void expired() override { accept(); }
+  void alarmed() override {
+    if (missed_.exchange(false)) failed(net::error::no_memory);
+  }
 
  private:
   using Accepted = net::basic_stream_socket<net::ip::tcp, Shard::Executor>;
@@ -112,7 +116,9 @@ class Listener final : public ShardMember, public Deadline, public std::enable_s
     template <class Function>
     void go_on(Function&& function) {
       const auto self = std::move(listener);
-      thrown_by([&] { self->shard_->enter([self, function] { function(*self); }); });
+      if (!thrown_by([&] { self->shard_->enter([self, function] { function(*self); }); })) return;
+      self->missed_.store(true);
+      self->shard_->alarm();
     }
   };
 
@@ -181,6 +187,7 @@ class Listener final : public ShardMember, public Deadline, public std::enable_s
   const std::size_t accepts_per_second_;
   const bool proxy_protocol_;
   RateMeter meter_;
+  std::atomic<bool> missed_{false};  // there was no memory to hand the shard what an accept came to
   std::uint16_t port_ = 0;
 };
 

@@ -24,13 +24,16 @@ struct StreamOptions {
   /// A connection that takes no bytes for this long, while some wait for it, is reset, at most a quarter later. By
   /// default 30 s: longer than a network's stall or a telephone's change of cells, short enough that readers who have
   /// stopped do not pile up. On Linux a byte counts as taken when the peer's system acknowledges it, so that whoever
-  /// reads on, however slowly, stays, within `max_lag` and `max_pinned`; elsewhere when it has left the library.
+  /// reads on stays, within `max_lag` and `max_pinned`; but one whose buffers are full may acknowledge nothing until a
+  /// good part of them has been read, which at a few kilobytes a second takes longer than this. Elsewhere a byte counts
+  /// when it has left the library. A stream that ends because it is too far behind, or its authorization has expired,
+  /// has this long for the rest of the message that it has begun (WIRE §7, §8).
   std::chrono::milliseconds write_timeout{30'000};
   /// What a stream tells its clients to wait before they reconnect. By default 3 s, about what browsers wait unasked.
   std::chrono::milliseconds retry{3'000};
   /// Bytes of direct replies and control frames that may wait for one peer; past it the peer is closed (1013). By
   /// default 64 KiB more than 1 MiB, and in any case than `EndpointOptions::max_message`: an echo of the largest
-  /// message fits, with pongs beside it.
+  /// message fits, with pongs beside it. What waits for the loop counts with its event and the memory around it.
   std::size_t max_peer_queue = (std::size_t{1} << 20) + (std::size_t{64} << 10);
 };
 

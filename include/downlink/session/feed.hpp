@@ -204,8 +204,9 @@ class Feed final : public ListNode, public Waker {
     return has_work();
   }
 
-  /// Visits at most `count` entries, and looks at the lag of more; true while some are left.
-  bool advance(std::size_t count) {
+  /// Visits at most `count` entries, which it takes off the count, and looks at the lag of more; true while some are
+  /// left.
+  bool advance(std::size_t& count) {
     return advance_forms(count, [&](FormFeed& form) {
       form.look_at_lag(count);
       for (; count > 0 && !form.todo_.empty(); --count) {

@@ -63,6 +63,12 @@ struct PeerState {
     ~Link() = default;
   };
 
+  /// What a message that waits for the peer counts, in bytes.
+  static std::size_t cost(const Message& message) {
+    const std::size_t key = message.key ? message.key->size() : 0;
+    return sizeof(Message) + message.event.size() + message.data.size() + key;
+  }
+
   const Identity identity;
   const std::size_t max_queue;
   std::mutex mutex;
@@ -106,7 +112,7 @@ class Peer {
       ~Waiting() {  // without memory to send it, too
         if (!sent) state.waiting.fetch_sub(size);
       }
-    } waiting{*state_, message.data.size()};
+    } waiting{*state_, detail::PeerState::cost(message)};
     if (state_->waiting.fetch_add(waiting.size) + waiting.size > state_->max_queue) {
       tell_to_close(true);
       return errc::peer_queue_full;

@@ -132,6 +132,12 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
     armed_ = TimePoint::max();
     if (timer_) timer_->cancel();
   }
+  /// Calls `alarmed` of every member in a later turn. For a member that there is no memory to post a task for; takes
+  /// none. Safe from any thread.
+  void alarm() noexcept {
+    alarmed_.store(true);
+    schedule();
+  }
   bool stopped() const { return stopped_; }
 
   /// The shard's part of a channel, made on first need.
@@ -324,7 +330,10 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
   void take_turn() {
     release_closed();
     if (ends_.load(std::memory_order_relaxed) && !stopped_) shut_down();
-    tasks_.run([this] { schedule(); });
+    if (rung_.exchange(false)) tick(armed_);
+    if (alarmed_.exchange(false)) tell_members();
+    update_now();
+    tasks_.run([this] { schedule(); }, [end = now_ + slice] { return over(end); });
     if (stopped_) return;
     struct InTurn {
       explicit InTurn(Shard& owner) : shard(owner) { shard.in_turn_ = true; }
@@ -365,15 +374,18 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
   bool visit(Feed& feed, std::size_t& budget) {
     if (fan_out_) return fan_out_->advance(feed, budget);
     const std::size_t part = std::min(budget, sends_between_clocks);
-    budget -= part;
-    return feed.advance(part);
+    std::size_t left = part;
+    const bool more = feed.advance(left);
+    budget -= std::max<std::size_t>(part - left, 1);
+    return more;
   }
 
   void take_ready() {
     Feed* feed = ready_.exchange(nullptr, std::memory_order_acq_rel);
     while (feed) {
       Feed* next = feed->next_ready;
-      if (feed->begin_round()) active_.push_back(*feed);
+      // One that waits for its visit keeps its place: however often there is news, each has its turn.
+      if (feed->begin_round() && !feed->linked()) active_.push_back(*feed);
       if (feed->channel()->pins_too_much()) relieve(*feed->channel());
       feed = next;
     }
@@ -412,15 +424,24 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
     timer_->expires_at(due);
     timer_->async_wait([self = shared_from_this(), due](error_code error) {
       if (error) return;
-      auto& shard = *self;
       // With one thread too, or a callback that runs the loop would make a turn, which lets go of closed connections.
-      shard.enter([self, due] {
-        const auto tick = [&] { self->tick(due); };
-        if (!self->one_thread_ || self->busy_.exchange(true)) return tick();
-        self->run_alone(tick);
-      });
+      const auto tick = [&] { self->tick(due); };
+      if (!self->busy_.exchange(true)) return self->run_alone(tick);
+      if (self->one_thread_ || self->runs_here()) return tick();
+      self->rung_.store(true);  // in the next turn, for which no memory is needed
+      self->schedule();
     });
     armed_ = due;
+  }
+
+  void tell_members() {
+    List<ShardMember> members;
+    members.take_all(members_);
+    while (!members.empty()) {
+      ShardMember& member = members.front();
+      members_.push_back(member);
+      thrown_by([&] { member.alarmed(); });
+    }
   }
 
   void tick(TimePoint due) {
@@ -464,6 +485,8 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
 
   OperationStorage<128> turn_storage_;
   std::atomic<bool> scheduled_{false};
+  std::atomic<bool> rung_{false};     // the timer, while somebody else was on the shard
+  std::atomic<bool> alarmed_{false};  // members are to be told in the next turn
   std::atomic<Feed*> ready_{nullptr};
   List<Feed> active_;
   List<Feed> idle_feeds_;

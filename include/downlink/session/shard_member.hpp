@@ -16,6 +16,8 @@ class ShardMember : public ListNode {
   virtual void drain(std::chrono::milliseconds delay) = 0;
   /// It was handed to `Shard::release_later`, and nobody uses it any more.
   virtual void released() {}
+  /// Somebody has called `Shard::alarm`.
+  virtual void alarmed() {}
 
  protected:
   ~ShardMember() = default;

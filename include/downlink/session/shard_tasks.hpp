@@ -40,24 +40,23 @@ class ShardTasks {
     return true;
   }
 
-  /// Runs all that there are. Where one throws, the others stay for the next time, and `schedule` is called.
-  template <class Schedule>
-  void run(Schedule schedule) {
+  /// Runs what there is, in its order, until `over()`, but one at least. Where some are left, also because one has
+  /// thrown, `schedule` is called.
+  template <class Schedule, class Over>
+  void run(Schedule schedule, Over over) {
     struct Running {
-      ShardTasks& all;
       Schedule& schedule;
       bool done = false;
       ~Running() {
         if (!done) schedule();
       }
-    } running{*this, schedule};
-    run_begun();
+    } running{schedule};
+    if (!run_begun(over)) return;
     {
       const std::lock_guard guard(mutex_);
       running_.swap(tasks_);
     }
-    run_begun();
-    running.done = true;
+    running.done = run_begun(over);
   }
 
   /// Calls `call` when the loop goes.
@@ -94,10 +93,17 @@ class ShardTasks {
   bool gone() const { return gone_; }
 
  private:
-  void run_begun() {
-    while (begun_ < running_.size()) running_[begun_++]();
+  // False where some are left.
+  template <class Over>
+  bool run_begun(Over& over) {
+    while (begun_ < running_.size()) {
+      const Task task = std::move(running_[begun_++]);
+      task();
+      if (begun_ < running_.size() && over()) return false;
+    }
     running_.clear();
     begun_ = 0;
+    return true;
   }
 
   net::io_context& context_;

@@ -164,6 +164,7 @@ class StreamSession : public Subscriber, private Hold {
     if (ending_) return;
     decide(ending);
     entry_.leave();
+    if (ends_in_time()) last_sent_ = shard().update_now();
     if (blocked_) return keep_little();
     flush();
   }
@@ -216,6 +217,12 @@ class StreamSession : public Subscriber, private Hold {
     if (reason_ == EndReason::too_slow) count(channel().counts.drops);
     if (reason_ == EndReason::gap) count_gap();
     carrier_.session_ends(ending);
+  }
+
+  // Whether what is still to be sent has to be taken within the write deadline of the end's being decided (WIRE §7,
+  // §8); else the peer may take as long as it likes while it takes something.
+  bool ends_in_time() const {
+    return ending_ && (reason_ == EndReason::too_slow || reason_ == EndReason::authorization_expired);
   }
 
   static void count(std::atomic<std::uint64_t>& figure) { figure.fetch_add(1, std::memory_order_relaxed); }
@@ -324,7 +331,7 @@ class StreamSession : public Subscriber, private Hold {
     const net::const_buffer buffer(bytes, size);
     const IoResult written = carrier_.try_write({&buffer, 1});
     if (written.state == IoResult::State::moved) {
-      last_sent_ = shard().now();
+      if (!ends_in_time()) last_sent_ = shard().now();
       shard().counters().bytes_sent.add(written.bytes);
       done = static_cast<Count>(done + written.bytes);
       if (written.bytes == size) return true;
@@ -345,7 +352,7 @@ class StreamSession : public Subscriber, private Hold {
 
   void block() {
     if (!blocked_) {
-      last_sent_ = shard().now();
+      if (!ends_in_time()) last_sent_ = shard().update_now();
       untaken_ = Carrier::not_known;
       // Never later than it was to be: who blocks and goes on over and over is looked after as well.
       if (!Subscriber::linked() || shard().left(*this) > until_look()) shard().set(*this, until_look());
@@ -483,7 +490,7 @@ class StreamSession : public Subscriber, private Hold {
   std::uint32_t partial_begin_ = 0;
   std::uint32_t partial_end_ = 0;
   std::unique_ptr<Control> control_;            // what goes to this peer alone, between messages
-  TimePoint last_sent_{};                       // or taken, as far as is known
+  TimePoint last_sent_{};                       // or taken, as far as is known; or when it was decided to end in time
   std::uint32_t untaken_ = Carrier::not_known;  // when it was last looked at
   bool unreached_ = false;                      // likewise
   bool blocked_ : 1 = false;

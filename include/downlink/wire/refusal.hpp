@@ -5,7 +5,7 @@
 
 namespace downlink::wire {
 
-/// The reason phrase of a status code (RFC 9110 §15, RFC 6585); empty for one that is not known here.
+/// The reason phrase of a status code, as registered (RFC 9110 §16.2.1); empty for one that is not known here.
 constexpr std::string_view status_text(int status) noexcept {
   switch (status) {
     case 100:
@@ -38,6 +38,8 @@ constexpr std::string_view status_text(int status) noexcept {
       return "Bad Request";
     case 401:
       return "Unauthorized";
+    case 402:
+      return "Payment Required";
     case 403:
       return "Forbidden";
     case 404:
@@ -46,6 +48,8 @@ constexpr std::string_view status_text(int status) noexcept {
       return "Method Not Allowed";
     case 406:
       return "Not Acceptable";
+    case 407:
+      return "Proxy Authentication Required";
     case 408:
       return "Request Timeout";
     case 409:
@@ -62,12 +66,20 @@ constexpr std::string_view status_text(int status) noexcept {
       return "URI Too Long";
     case 415:
       return "Unsupported Media Type";
+    case 416:
+      return "Range Not Satisfiable";
     case 417:
       return "Expectation Failed";
     case 421:
       return "Misdirected Request";
     case 422:
       return "Unprocessable Content";
+    case 423:
+      return "Locked";
+    case 424:
+      return "Failed Dependency";
+    case 425:
+      return "Too Early";
     case 426:
       return "Upgrade Required";
     case 428:
@@ -76,6 +88,8 @@ constexpr std::string_view status_text(int status) noexcept {
       return "Too Many Requests";
     case 431:
       return "Request Header Fields Too Large";
+    case 451:
+      return "Unavailable For Legal Reasons";
     case 500:
       return "Internal Server Error";
     case 501:
@@ -88,6 +102,14 @@ constexpr std::string_view status_text(int status) noexcept {
       return "Gateway Timeout";
     case 505:
       return "HTTP Version Not Supported";
+    case 506:
+      return "Variant Also Negotiates";
+    case 507:
+      return "Insufficient Storage";
+    case 508:
+      return "Loop Detected";
+    case 511:
+      return "Network Authentication Required";
     default:
       return {};
   }
@@ -104,8 +126,11 @@ struct Refusal {
   /// Further header lines, each with its CRLF, such as `Allow: GET\r\n`.
   std::string headers = {};
 
-  /// The status code's reason phrase.
-  std::string_view title() const noexcept { return status_text(status); }
+  /// The status code's reason phrase; of one that is not known, what its class says.
+  std::string_view title() const noexcept {
+    const auto text = status_text(status);
+    return !text.empty() ? text : status < 500 ? "Client Error" : "Server Error";
+  }
 };
 
 }  // namespace downlink::wire
