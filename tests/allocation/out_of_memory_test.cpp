@@ -1,10 +1,12 @@
 #include <chrono>
 #include <cstdint>
+#include <future>
 #include <memory>
 #include <new>
 #include <optional>
 #include <set>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -15,6 +17,7 @@
 
 #include "allocation/failing.hpp"
 #include "support/catch.hpp"
+#include "support/loop.hpp"
 #include "support/manual_clock.hpp"
 
 using namespace downlink;
@@ -214,6 +217,45 @@ TEST_CASE("what there was memory to publish wakes a subscription, with none left
   CHECK(failures > 0);
 }
 
+TEST_CASE("a handler that there is no memory to wait with is destroyed where no publisher waits for it",
+          "[channel][threads][DESIGN-3.8]") {
+  // It may have the subscription, whose end wants a lock that a publisher holds while it wakes who waits. Here it sees
+  // whether one can publish now, and keeps the subscription if not, so that the test fails in place of hanging.
+  struct Handler {
+    void operator()(error_code, const Batch&) {}
+    Handler(std::unique_ptr<Subscription>& its, const Channel& from, std::future<void>& result)
+        : subscription(std::move(its)), kept(&its), channel(from), publishing(&result) {}
+    Handler(Handler&&) = default;
+    ~Handler() {
+      if (!subscription) return;
+      *publishing = std::async(std::launch::async, [&] { Publisher(channel).publish({.data = "x"}).value(); });
+      if (publishing->wait_for(1s) != std::future_status::ready) *kept = std::move(subscription);
+    }
+    std::unique_ptr<Subscription> subscription;
+    std::unique_ptr<Subscription>* kept;
+    Channel channel;
+    std::future<void>* publishing;
+  };
+  bool threw = true;
+  long which = 0;
+  for (; threw; ++which) {
+    CAPTURE(which);
+    net::io_context context;
+    const Channel channel;
+    std::future<void> publishing;
+    auto subscription = std::make_unique<Subscription>(context.get_executor(), channel);
+    auto& begun = *subscription;
+    begun.async_next(Handler(subscription, channel, publishing));
+    threw = fails_at(which, [&] { context.poll(); });
+    if (!threw) Publisher(channel).publish({.data = "x"}).value();
+    context.restart();
+    context.poll();
+    CHECK_FALSE(subscription);
+    CHECK(channel.subscriber_count() == 0);
+  }
+  CHECK(which > 1);
+}
+
 TEST_CASE("what was handed to a shard is run though what came before it threw, and no memory is left",
           "[session][DESIGN-3.8]") {
   net::io_context io{1};
@@ -231,4 +273,25 @@ TEST_CASE("what was handed to a shard is run though what came before it threw, a
   shard->post([&] { ran += 'c'; });
   io.run();
   CHECK(ran == "abc");
+}
+
+TEST_CASE("a timer that finds its shard busy, and no memory left, goes off when the shard is free",
+          "[session][threads][DESIGN-3.8]") {
+  struct Counting final : detail::Deadline {
+    void expired() override { ++count; }
+    int count = 0;
+  } deadline;
+  net::io_context io;
+  const auto shard = std::make_shared<detail::Shard>(io, false);
+  shard->post([&] {
+    shard->set(deadline, 1ms);
+    std::thread other([&] { fails_at(0, [&] { io.run_one_for(patience); }); });
+    other.join();
+  });
+  io.run();
+  CHECK(deadline.count == 1);
+  shard->post([&] { shard->set(deadline, 1ms); });
+  io.restart();
+  io.run();
+  CHECK(deadline.count == 2);
 }

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <utility>
 
 #include <downlink/downlink.hpp>
@@ -58,6 +59,19 @@ class Client {
   bool ended_ = false;
 };
 
+/// Runs a loop until `condition` holds, whatever there is no memory for; whether it came to.
+bool run_until(net::io_context& io, const std::function<bool()>& condition) {
+  const auto end = std::chrono::steady_clock::now() + patience;
+  while (!condition() && std::chrono::steady_clock::now() < end) {
+    try {
+      io.restart();
+      io.run_one_for(1ms);
+    } catch (const std::bad_alloc&) {
+    }
+  }
+  return condition();
+}
+
 /// A server whose loop an application runs that survives a lack of memory.
 struct Survivor {
   explicit Survivor(bool one_thread) {
@@ -71,18 +85,7 @@ struct Survivor {
     server->start();
   }
 
-  /// Runs the loop until `condition` holds; whether it came to.
-  bool run(const std::function<bool()>& condition, std::chrono::milliseconds time = patience) {
-    const auto end = std::chrono::steady_clock::now() + time;
-    while (!condition() && std::chrono::steady_clock::now() < end) {
-      try {
-        io.restart();
-        io.run_one_for(1ms);
-      } catch (const std::bad_alloc&) {
-      }
-    }
-    return condition();
-  }
+  bool run(const std::function<bool()>& condition) { return run_until(io, condition); }
 
   /// Runs it while there is something to do, with allocation number `which` failing; how many it fell short of that.
   long run_failing_at(long which) {
@@ -156,4 +159,37 @@ TEST_CASE("one allocation that fails costs a client its connection at most", "[n
     CHECK(token.expired());
   }
   CHECK(which > 10);
+}
+
+TEST_CASE("where there is no memory to hand a busy shard who came, accepting resumes after a pause",
+          "[net][threads][DESIGN-3.8]") {
+  long which = 0;
+  for (bool struck = true; struck; ++which) {
+    CAPTURE(which);
+    net::io_context io;
+    Channel channel;
+    Server<ShortPolling> server(io);
+    server.route("/c", channel);
+    std::optional<Client> dropped;
+    server.fallback([&](const HttpRequest&) {  // on the shard
+      dropped.emplace(server.port());
+      std::thread other([&] {
+        failing_allocation = which;
+        detail::thrown_by([&] { io.run_one_for(patience); });
+        struck = std::exchange(failing_allocation, -1) < 0;
+      });
+      other.join();
+      return HttpResponse{};
+    });
+    server.start();
+    const auto asks = [&](std::string_view target) {
+      Client client(server.port());
+      client.send(request_text("GET", target));
+      return run_until(io, [&] { return client.got("HTTP/1.1 200"); });
+    };
+    REQUIRE(asks("/busy"));
+    REQUIRE(asks("/c?cursor=earliest"));
+    CHECK(server.stats().accept_errors == (struck ? 1 : 0));
+  }
+  CHECK(which > 2);
 }

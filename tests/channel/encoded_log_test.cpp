@@ -116,6 +116,28 @@ TEST_CASE("a message that a form can't encode holds up nobody who stands behind 
   CHECK(bytes_of(range) == std::string(300, 'b'));
 }
 
+TEST_CASE("however many messages a form can't encode, who stands behind them reads on", "[channel][DESIGN-3.8]") {
+  static int tries;
+  struct Fragile {
+    static void encode(std::string& out, const MessageView& message) {
+      // Not for ever, so that a reader that does not get on is told from one that does.
+      if (message.data == "poison" && ++tries < 10'000) throw std::runtime_error("can't be encoded");
+      out += message.data;
+    }
+  };
+  tries = 0;
+  EncodedLogFixture f;
+  const int poisoned = GENERATE(1, 63, 64, 65, 300);
+  CAPTURE(poisoned);
+  for (int i = 0; i < poisoned; ++i) f.publish("poison");
+  const Position next = f.state->head() + 1;
+  for (const char* data : {"a", "b"}) f.publish(data);
+  Range range;
+  f.state->read(&form_ops<Fragile>, next, {}, range);
+  CHECK(bytes_of(range) == "ab");
+  CHECK(tries <= poisoned);
+}
+
 TEST_CASE("a range that its byte limit cuts counts the bytes of its pieces alone", "[channel][DESIGN-1]") {
   EncodedLogFixture f;
   f.publish_many(3000, 100);

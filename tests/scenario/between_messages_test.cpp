@@ -1,5 +1,6 @@
 #include <atomic>
 #include <chrono>
+#include <future>
 #include <string>
 #include <thread>
 #include <vector>
@@ -63,6 +64,25 @@ TEST_CASE("a peer is not dropped for silence while its own message is being hand
   // It answers the pings that come meanwhile.
   CHECK(client.next_message().payload == "slow");
   CHECK(done == 1);
+}
+
+TEST_CASE("what is sent after a quiet time has the whole write deadline, also where it is the last",
+          "[scenario][WIRE-9]") {
+  std::promise<Peer> subscribed;
+  ServedAll served({.stream = {.heartbeat = 20s, .write_timeout = 1s}});
+  served.server.on_subscribe([&](Peer peer) { subscribed.set_value(peer); });
+  served.start();
+  WebSocketClient client(slow_connection(served.port(), 8 << 10), "/c");
+  const auto peer = subscribed.get_future().get();
+  std::this_thread::sleep_for(1200ms);  // longer than the deadline
+  const std::string last(1'000'000, 'x');
+  served.loop.run_on([&] {
+    peer.send({.data = last});
+    peer.close();
+  });
+  std::this_thread::sleep_for(400ms);
+  CHECK((client.next_message().payload == last));
+  CHECK(client.closes().close_code() == 1008);
 }
 
 TEST_CASE("a held poll is answered when its authorization expires", "[scenario][WIRE-8]") {

@@ -3,6 +3,7 @@
 #include <future>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -289,6 +290,26 @@ TEST_CASE("draining completes once all clients are gone, before its time is over
   CHECK_FALSE(drained.happened());
   sse.connection().close();
   CHECK(drained.wait());
+}
+
+TEST_CASE("a drain completes though another of its loops comes to its end as it begins", "[scenario][WIRE-9]") {
+  Channel channel;
+  net::io_context first(1);
+  net::io_context second(1);
+  std::optional work(net::make_work_guard(second));
+  EveryServer server(Contexts{first, second});
+  server.route("/c", channel);
+  server.on_log([&](const LogEntry& entry) {
+    if (entry.event != LogEvent::drain_began) return;
+    work.reset();
+    second.run();  // returns at once, as there is nothing left to do
+  });
+  server.start();
+  bool drained = false;
+  net::post(first, [&] { server.async_drain(100ms, [&] { drained = true; }); });
+  first.run_for(patience);
+  CHECK(second.stopped());
+  CHECK(drained);
 }
 
 TEST_CASE("a request whose head has come before a drain is still answered, and its connection closed",

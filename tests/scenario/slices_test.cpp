@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <chrono>
+#include <deque>
 #include <functional>
 #include <future>
 #include <string>
@@ -115,4 +116,21 @@ TEST_CASE("messages that come together do not have the loop until all are taken"
   CHECK(test.served.loop.run_on([&] { return test.most; }) <= 2);
   client.send(ws_ping, "still there");
   CHECK(client.next_frame().payload == "still there");
+}
+
+TEST_CASE("peers that have said much do not have the loop until each has had its turn", "[scenario][DESIGN-3.7]") {
+  constexpr int peers = 10;
+  constexpr int each = 20;
+  Busy test(GENERATE(true, false), peers * (1 + each));  // with the handshakes
+  std::string frames = client_frame(ws_ping, {});
+  for (int i = 0; i < each; ++i) frames += client_frame(ws_text, "hello");
+  std::deque<WebSocketClient> clients;
+  for (int i = 0; i < peers; ++i) clients.emplace_back(test.served.port(), "/c");
+  for (auto& client : clients) {
+    client.connection().send(frames);
+    // One by one, as of sockets that become readable at the same time the system tells at the same time.
+    CHECK(client.next_frame().opcode == ws_pong);
+  }
+  CHECK(eventually([&] { return test.served.loop.run_on([&] { return test.total; }) == test.expected; }, 20s));
+  CHECK(test.served.loop.run_on([&] { return test.most; }) <= 4);
 }

@@ -211,6 +211,26 @@ TEST_CASE("a handler may close its peer", "[scenario][WIRE-6]") {
   CHECK(client.closes().close_code() == 1008);
 }
 
+TEST_CASE("closing a peer whose stream has ended already takes nothing of what was sent from it",
+          "[scenario][WIRE-6]") {
+  const std::string answer(100'000, 'x');
+  WebSocketServer s;
+  s.server.on_message("/c", [&](Peer from, Inbound in) {
+    if (in.data == "ask") return Reply(Message{.data = answer});
+    from.close();  // in a task, which runs when the refusal has ended the stream
+    return Reply::refuse(400, "no");
+  });
+  WebSocketClient client(slow_connection(s.start(), 8 << 10), "/c");
+  client.send_text("ask");
+  client.send_text("too much");
+  REQUIRE(eventually([&] { return s.server.stats().ended[EndReason::refused] == 1; }));
+  for (int i = 0; i < 4; ++i) s.loop.run_on([] {});  // by then the task has run
+  CHECK((client.next_message().payload == answer));
+  const auto close = client.closes();
+  CHECK(close.close_code() == 1008);
+  CHECK(close.close_reason() == "no");
+}
+
 TEST_CASE("a peer for whom too much waits is closed with 1013", "[scenario][WIRE-6]") {
   std::mutex mutex;
   std::optional<Peer> peer;

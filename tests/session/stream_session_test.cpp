@@ -359,12 +359,16 @@ TEST_CASE("a peer whose queue is full is told to close once, however often it is
     int closed = 0;
   };
   Counting link;
-  const auto state = std::make_shared<PeerState>(Identity{}, 100);
+  // All of a message counts.
+  const Message message =
+      GENERATE(Message{}, Message{.data = std::string(1000, 'x')}, Message{.event = std::string(1000, 'x')});
+  const std::size_t size = sizeof message + message.data.size() + message.event.size();
+  const auto state = std::make_shared<PeerState>(Identity{}, 10 * size);
   state->link = &link;
   state->takes_replies = true;
   const Peer peer(state);
   for (int i = 0; i < 1000; ++i) {
-    const auto error = peer.send({.data = "0123456789"});
+    const auto error = peer.send(message);
     CHECK(error == (i < 10 ? error_code() : make_error_code(errc::peer_queue_full)));
   }
   peer.close();
