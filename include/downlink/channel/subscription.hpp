@@ -221,6 +221,7 @@ class BasicSubscription {
         kept->error = net::error::operation_aborted;
         break;
       }
+      state.reset();  // from here on the next operation may begin
       net::post(std::move(operation));
     }
   };

@@ -69,7 +69,7 @@ class Connection : public Carrier, public ShardMember {
   void drain(std::chrono::milliseconds delay) override {
     switch (state_) {
       case State::head:
-        if (!http_->parser.started() && !pumping_) close(false);
+        close_resting(2);
         break;
       case State::held:
         http_->held->answer();
@@ -295,6 +295,15 @@ class Connection : public Carrier, public ShardMember {
   bool rests_while_draining() const {
     return core_->draining.load(std::memory_order_relaxed) && state_ == State::head && http_->unread.empty() &&
            !http_->parser.started();
+  }
+
+  // Closes, if it still rests in a while: a request that has come is not read before the system has been asked, which
+  // is once in the next turns, and then handled in the one after these.
+  void close_resting(int turns) {
+    later(State::head, [this, turns] {
+      if (pumping_ || !rests_while_draining()) return;
+      return turns > 0 ? close_resting(turns - 1) : close(false);
+    });
   }
 
   std::chrono::milliseconds retry() const {

@@ -49,6 +49,7 @@ class Listener final : public ShardMember, public Deadline, public std::enable_s
   /// On the shard.
   void start() {
     if (!acceptor_ || shard_->stopped()) return;
+    shard_->heeds_alarms(weak_from_this());
     shard_->add(*this);
     accept();
   }
@@ -70,7 +71,7 @@ class Listener final : public ShardMember, public Deadline, public std::enable_s
   void drain(std::chrono::milliseconds) override { stop(); }
   void expired() override { accept(); }
   void alarmed() override {
-    if (missed_.exchange(false)) failed(net::error::no_memory);
+    if (missed_.exchange(false) && acceptor_) failed(net::error::no_memory);
   }
 
  private:

@@ -12,6 +12,7 @@
 #include <thread>
 #include <unordered_map>
 #include <utility>
+#include <vector>
 
 #include <downlink/asio.hpp>
 #include <downlink/channel/channel_state.hpp>
@@ -132,8 +133,9 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
     armed_ = TimePoint::max();
     if (timer_) timer_->cancel();
   }
-  /// Calls `alarmed` of every member in a later turn. For a member that there is no memory to post a task for; takes
-  /// none. Safe from any thread.
+  /// On the shard: `alarm` is for this member, too, for as long as it is there.
+  void heeds_alarms(std::weak_ptr<ShardMember> member) { heeding_.push_back(std::move(member)); }
+  /// Calls `alarmed` of those members in a later turn. For who has no memory to post a task with. Safe from any thread.
   void alarm() noexcept {
     alarmed_.store(true);
     schedule();
@@ -330,8 +332,8 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
   void take_turn() {
     release_closed();
     if (ends_.load(std::memory_order_relaxed) && !stopped_) shut_down();
-    if (rung_.exchange(false)) tick(armed_);
-    if (alarmed_.exchange(false)) tell_members();
+    if (rung_.load(std::memory_order_relaxed) && rung_.exchange(false)) tick(armed_);
+    if (alarmed_.load(std::memory_order_relaxed) && alarmed_.exchange(false)) tell_of_alarm();
     update_now();
     tasks_.run([this] { schedule(); }, [end = now_ + slice] { return over(end); });
     if (stopped_) return;
@@ -434,13 +436,10 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
     armed_ = due;
   }
 
-  void tell_members() {
-    List<ShardMember> members;
-    members.take_all(members_);
-    while (!members.empty()) {
-      ShardMember& member = members.front();
-      members_.push_back(member);
-      thrown_by([&] { member.alarmed(); });
+  // Whom it tells may do anything, and more may come.
+  void tell_of_alarm() {
+    for (std::size_t i = 0; i < heeding_.size(); ++i) {
+      if (const auto member = heeding_[i].lock()) thrown_by([&] { member->alarmed(); });
     }
   }
 
@@ -486,7 +485,7 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
   OperationStorage<128> turn_storage_;
   std::atomic<bool> scheduled_{false};
   std::atomic<bool> rung_{false};     // the timer, while somebody else was on the shard
-  std::atomic<bool> alarmed_{false};  // members are to be told in the next turn
+  std::atomic<bool> alarmed_{false};  // those that heed it are to be told in the next turn
   std::atomic<Feed*> ready_{nullptr};
   List<Feed> active_;
   List<Feed> idle_feeds_;
@@ -501,6 +500,7 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
   TimePoint armed_ = TimePoint::max();
 
   List<ShardMember> members_;
+  std::vector<std::weak_ptr<ShardMember>> heeding_;
   List<ShardMember> closed_;  // removed, and perhaps still used by whoever removed them
   std::atomic<bool> ends_{false};
   std::function<void()> drained_;

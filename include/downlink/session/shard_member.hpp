@@ -16,7 +16,7 @@ class ShardMember : public ListNode {
   virtual void drain(std::chrono::milliseconds delay) = 0;
   /// It was handed to `Shard::release_later`, and nobody uses it any more.
   virtual void released() {}
-  /// Somebody has called `Shard::alarm`.
+  /// Somebody has called `Shard::alarm`, which it heeds.
   virtual void alarmed() {}
 
  protected:

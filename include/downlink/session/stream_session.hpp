@@ -164,7 +164,6 @@ class StreamSession : public Subscriber, private Hold {
     if (ending_) return;
     decide(ending);
     entry_.leave();
-    if (ends_in_time()) last_sent_ = shard().update_now();
     if (blocked_) return keep_little();
     flush();
   }
@@ -214,6 +213,7 @@ class StreamSession : public Subscriber, private Hold {
   void decide(const Ending& ending) {
     ending_ = true;
     reason_ = ending.reason;
+    if (ends_in_time()) last_sent_ = shard().update_now();
     if (reason_ == EndReason::too_slow) count(channel().counts.drops);
     if (reason_ == EndReason::gap) count_gap();
     carrier_.session_ends(ending);

@@ -89,6 +89,8 @@ class RequestParser {
   }
   /// The body without its framing, as far as it has come; may be moved from once complete.
   std::string& body() noexcept { return body_; }
+  /// How many bytes of the body, or of its current chunk, are known to be still to come.
+  std::uint64_t missing() const noexcept { return state_ == State::body ? remaining_ : 0; }
   /// Why the request was refused, once `failed`.
   const Refusal& refusal() const noexcept { return refusal_; }
   /// Whether any byte of a request has come; the empty lines that may stand before one are none.
