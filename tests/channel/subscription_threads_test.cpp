@@ -3,12 +3,14 @@
 #include <chrono>
 #include <cstdint>
 #include <exception>
+#include <functional>
 #include <future>
 #include <memory>
 #include <optional>
 #include <string>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "channel/asking.hpp"
 #include "support/catch.hpp"
@@ -50,6 +52,32 @@ TEST_CASE("a burst from another thread reaches a subscriber within max_lag whole
   }
   publishing.join();
   CHECK_FALSE(gap);
+  CHECK(in_order);
+  CHECK(seen == count);
+}
+
+TEST_CASE("several threads may run the loop of a subscription whose handlers read on", "[channel][threads][DESIGN-2]") {
+  constexpr int count = 5'000;
+  const Channel channel;
+  net::io_context context;
+  Subscription subscription(context.get_executor(), channel);
+  int seen = 0;  // by one handler at a time
+  bool in_order = true;
+  std::function<void()> read_on = [&] {
+    subscription.async_next([&](error_code, const Batch& batch) {
+      for (const auto& delivered : batch.messages)
+        in_order = in_order && delivered.id().offset == std::uint64_t(++seen);
+      if (in_order && seen < count) read_on();
+    });
+  };
+  read_on();
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 4; ++i) threads.emplace_back([&] { context.run_for(20s); });
+  for (int i = 1; i <= count; ++i) {
+    publish(channel, "x");
+    if (i % 16 == 0) std::this_thread::yield();
+  }
+  for (auto& thread : threads) thread.join();
   CHECK(in_order);
   CHECK(seen == count);
 }

@@ -312,6 +312,24 @@ TEST_CASE("a drain completes though another of its loops comes to its end as it 
   CHECK(drained);
 }
 
+TEST_CASE("a request that came while the loop was busy, before it drains, is answered", "[scenario][WIRE-9]") {
+  ServedAll served({.one_thread = GENERATE(true, false)});
+  served.start();
+  auto client = served.connect();
+  if (GENERATE(true, false)) {  // the first one, or one of a kept-alive connection
+    client.send(request_text("GET", "/c"));
+    REQUIRE(client.read_response().status == 200);
+  }
+  REQUIRE(served.connections(1));
+  served.loop.run_on([&] {
+    client.send(request_text("GET", "/c"));
+    served.server.async_drain(1h, [] {});
+  });
+  const auto answer = client.read_response();
+  CHECK(answer.status == 200);
+  CHECK(answer.lists("Connection", "close"));
+}
+
 TEST_CASE("a request whose head has come before a drain is still answered, and its connection closed",
           "[scenario][WIRE-9]") {
   Channel channel;
