@@ -2,10 +2,8 @@
 #include <atomic>
 #include <barrier>
 #include <chrono>
-#include <cstddef>
 #include <deque>
 #include <functional>
-#include <future>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -113,32 +111,6 @@ TEST_CASE("a burst within max_lag reaches every stream whole, though the history
       if (message.id != ids[i] || message.data != std::to_string(i)) FAIL("at " << i << ": " << message.event);
     }
   }
-}
-
-TEST_CASE("of many channels that have news again and again, each one's subscribers get theirs meanwhile",
-          "[scenario][DESIGN-3.7]") {
-  std::vector<Channel> channels(40);
-  std::vector<Publisher> publishers(channels.begin(), channels.end());
-  std::deque<SseClient> clients;
-  std::promise<std::ptrdiff_t> reached;
-  std::function<void(int)> publish_to_all;  // always in the same order
-  Loop loop;
-  Server<Sse> server(loop.context(), {.endpoint = {.one_thread = GENERATE(true, false)}});
-  for (std::size_t i = 0; i < channels.size(); ++i) server.route("/" + std::to_string(i), channels[i]);
-  server.start();
-  for (std::size_t i = 0; i < channels.size(); ++i) clients.emplace_back(server.port(), "/" + std::to_string(i)).open();
-  const auto has_come = [](SseClient& client) {
-    pollfd message{client.connection().native_handle(), POLLIN, 0};
-    return ::poll(&message, 1, 0) == 1;
-  };
-  publish_to_all = [&](int rounds) {
-    // Counted before the loop gets to send more, as there will be time for all once there is no more news.
-    if (rounds == 0) return reached.set_value(std::count_if(clients.begin(), clients.end(), has_come));
-    for (auto& publisher : publishers) publisher.publish({.data = "x"});
-    net::post(loop.context(), [&, rounds] { publish_to_all(rounds - 1); });
-  };
-  loop.run_on([&] { publish_to_all(100); });
-  CHECK(reached.get_future().get() == 40);
 }
 
 TEST_CASE("a message that is published while a subscriber comes is not lost", "[scenario][DESIGN-2]") {

@@ -1,13 +1,18 @@
+#include <poll.h>
+
 #include <algorithm>
 #include <chrono>
+#include <cstddef>
 #include <deque>
 #include <functional>
 #include <future>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "support/catch.hpp"
 #include "support/served.hpp"
+#include "support/sse_client.hpp"
 #include "support/websocket_client.hpp"
 
 using namespace downlink;
@@ -133,4 +138,30 @@ TEST_CASE("peers that have said much do not have the loop until each has had its
   }
   CHECK(eventually([&] { return test.served.loop.run_on([&] { return test.total; }) == test.expected; }, 20s));
   CHECK(test.served.loop.run_on([&] { return test.most; }) <= 4);
+}
+
+TEST_CASE("of many channels that have news again and again, each one's subscribers get theirs meanwhile",
+          "[scenario][DESIGN-3.7]") {
+  std::vector<Channel> channels(40);
+  std::vector<Publisher> publishers(channels.begin(), channels.end());
+  std::deque<SseClient> clients;
+  std::promise<std::ptrdiff_t> reached;
+  std::function<void(int)> publish_to_all;  // always in the same order
+  Loop loop;
+  Server<Sse> server(loop.context(), {.endpoint = {.one_thread = GENERATE(true, false)}});
+  for (std::size_t i = 0; i < channels.size(); ++i) server.route("/" + std::to_string(i), channels[i]);
+  server.start();
+  for (std::size_t i = 0; i < channels.size(); ++i) clients.emplace_back(server.port(), "/" + std::to_string(i)).open();
+  const auto has_come = [](SseClient& client) {
+    pollfd message{client.connection().native_handle(), POLLIN, 0};
+    return ::poll(&message, 1, 0) == 1;
+  };
+  publish_to_all = [&](int rounds) {
+    // Counted before the loop gets to send more, as there will be time for all once there is no more news.
+    if (rounds == 0) return reached.set_value(std::count_if(clients.begin(), clients.end(), has_come));
+    for (auto& publisher : publishers) publisher.publish({.data = "x"});
+    net::post(loop.context(), [&, rounds] { publish_to_all(rounds - 1); });
+  };
+  loop.run_on([&] { publish_to_all(100); });
+  CHECK(reached.get_future().get() == 40);
 }

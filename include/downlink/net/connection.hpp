@@ -16,6 +16,7 @@
 #include <downlink/net/endpoint_core.hpp>
 #include <downlink/net/outgoing.hpp>
 #include <downlink/session/held_poll.hpp>
+#include <downlink/session/holds.hpp>
 #include <downlink/session/websocket_session.hpp>
 #include <downlink/transport/websocket.hpp>
 #include <downlink/wire/cursor.hpp>
@@ -227,11 +228,8 @@ class Connection : public Carrier, public ShardMember {
     if (turned_away || shard().stopped() || core_->stopped.load()) return close(true);
     wait_for(core_->options.head_timeout);
     pump();
-    if (rests_while_draining()) {
-      readable();  // what had come before the drain began was not looked at yet
-      return rests_while_draining() ? close(false) : void();
-    }
     await_readable();
+    if (rests_while_draining()) close_resting(2);
   }
 
   // Whatever throws on the way, which is a lack of memory, closes the connection: nothing would go on with it.

@@ -42,7 +42,7 @@ DOWNLINK_DECL bool Connection::wants_input() const {
 DOWNLINK_DECL void Connection::readable() {
   reading_ = false;
   if (state_ == State::closed) return;
-  shard().with_read_buffer([this](net::mutable_buffer buffer) {
+  shard().read_buffer().with([this](net::mutable_buffer buffer) {
     if (state_ == State::body) {
       // Only a little of what follows: that is kept while the request is answered.
       const auto missing = std::min<std::uint64_t>(http_->parser.missing(), buffer.size());

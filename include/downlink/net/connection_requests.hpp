@@ -70,7 +70,7 @@ DOWNLINK_DECL void Connection::take_refused_head() {
   if (trusts_peer()) proxied_->client = proxied_->peer;
   const bool asks = !core_->options.cors.allowed_origins.empty() && http.head.header_count("Origin") == 0;
   if (asks && !reading_ && !is_lent()) {
-    shard().with_read_buffer([&](net::mutable_buffer buffer) {
+    shard().read_buffer().with([&](net::mutable_buffer buffer) {
       const auto more = read_some(buffer);
       counters().bytes_received.add(more.bytes);
       http.unread.append(static_cast<const char*>(buffer.data()), more.bytes);

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <algorithm>
-#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
@@ -21,8 +20,9 @@
 #include <downlink/session/counters.hpp>
 #include <downlink/session/fan_out.hpp>
 #include <downlink/session/feed.hpp>
+#include <downlink/session/holds.hpp>
 #include <downlink/session/operation_storage.hpp>
-#include <downlink/session/raised.hpp>
+#include <downlink/session/read_buffer.hpp>
 #include <downlink/session/shard_member.hpp>
 #include <downlink/session/shard_tasks.hpp>
 #include <downlink/session/timer_wheel.hpp>
@@ -108,14 +108,8 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
   /// How rounds send from now on, in place of one call for each subscriber. On the shard, or before anything runs it.
   void fan_out_with(std::unique_ptr<FanOut> fan_out) { fan_out_ = std::move(fan_out); }
 
-  /// Calls `use` with the one buffer that every session of the shard reads into; where it is in use, as a callback that
-  /// what is in it led to runs the loop, with another one.
-  template <class Function>
-  void with_read_buffer(Function&& use) {
-    if (reading_) return use(net::buffer(*std::make_unique<decltype(read_buffer_)>()));
-    const Raised reading(reading_);
-    use(net::buffer(read_buffer_));
-  }
+  /// What its sessions read into, one after the other.
+  ReadBuffer& read_buffer() { return read_buffer_; }
 
   void add(ShardMember& member) { members_.push_back(member); }
   /// Calls `released` of a member that was removed in a later turn, when nobody uses it any more; at once where the
@@ -168,14 +162,12 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
   }
 
   /// From now on somebody holds segments that their caches may drop.
-  void pin(Hold& hold) {
-    if (!hold.linked()) holds_.push_back(hold);
-  }
+  void pin(Hold& hold) { holds_.add(hold); }
   /// Whether too much of a channel's is held is looked at when it has news; this is for where none may come.
   void look_at_pinned(const std::shared_ptr<ChannelState>& channel) {
     if (!channel->pins_too_much()) return;
     post([self = shared_from_this(), channel] {
-      if (!self->stopped_ && channel->pins_too_much()) self->relieve(*channel);
+      if (!self->stopped_ && channel->pins_too_much()) self->holds_.relieve(*channel);
     });
   }
 
@@ -388,20 +380,8 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
       Feed* next = feed->next_ready;
       // One that waits for its visit keeps its place: however often there is news, each has its turn.
       if (feed->begin_round() && !feed->linked()) active_.push_back(*feed);
-      if (feed->channel()->pins_too_much()) relieve(*feed->channel());
+      if (feed->channel()->pins_too_much()) holds_.relieve(*feed->channel());
       feed = next;
-    }
-  }
-
-  // Resets those that hold dropped encodings of a channel, longest first, until they are few enough.
-  void relieve(const ChannelState& channel) noexcept {
-    List<Hold> waiting;
-    waiting.take_all(holds_);
-    while (!waiting.empty()) {
-      Hold& hold = waiting.front();
-      holds_.push_back(hold);
-      if (!channel.pins_too_much()) continue;
-      thrown_by([&] { hold.let_go(channel.encoded_use()); });
     }
   }
 
@@ -490,7 +470,7 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
   List<Feed> active_;
   List<Feed> idle_feeds_;
   std::unique_ptr<FanOut> fan_out_;  // where not every subscriber is sent to by a call of its own
-  List<Hold> holds_;                 // in the order in which they began
+  Holds holds_;
   std::unordered_map<ChannelState*, std::unique_ptr<Feed>> feeds_;
 
   TimerWheel wheel_;
@@ -508,11 +488,10 @@ class Shard final : public std::enable_shared_from_this<Shard>, public FeedHost 
   TimePoint drain_due_ = {};
   std::atomic<bool> stopped_{false};
   bool in_turn_ = false;
-  bool reading_ = false;
   std::chrono::sys_seconds date_of_{};
   std::string date_;
   Counters counters_;
-  std::array<char, std::size_t{64} << 10> read_buffer_;
+  ReadBuffer read_buffer_;
 };
 
 }  // namespace downlink::detail

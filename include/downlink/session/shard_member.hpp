@@ -2,7 +2,6 @@
 
 #include <chrono>
 
-#include <downlink/channel/segment.hpp>
 #include <downlink/session/list.hpp>
 
 namespace downlink::detail {
@@ -21,18 +20,6 @@ class ShardMember : public ListNode {
 
  protected:
   ~ShardMember() = default;
-};
-
-/// Segments of encoded logs that are held for a peer that takes no bytes, in their shard's list; what is not in the
-/// list holds nothing that counts.
-class Hold : public ListNode {
- public:
-  /// Too much of these encodings is held though their cache has dropped it: whoever holds some of that resets its
-  /// connection.
-  virtual void let_go(const EncodedUse& use) = 0;
-
- protected:
-  ~Hold() = default;
 };
 
 }  // namespace downlink::detail

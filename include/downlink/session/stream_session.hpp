@@ -12,6 +12,7 @@
 
 #include <downlink/misuse.hpp>
 #include <downlink/session/carrier.hpp>
+#include <downlink/session/control_bytes.hpp>
 #include <downlink/session/feed.hpp>
 #include <downlink/session/peer.hpp>
 #include <downlink/session/shard.hpp>
@@ -81,7 +82,7 @@ class StreamSession : public Subscriber, private Hold {
   }
 
   /// Bytes that wait for this peer alone.
-  std::size_t queued() const { return control_ ? control_->bytes.size() - control_->sent : 0; }
+  std::size_t queued() const { return control_ ? control_->waiting() : 0; }
 
   /// Ends the stream after the message that is being sent.
   void end(const Ending& ending) {
@@ -176,7 +177,7 @@ class StreamSession : public Subscriber, private Hold {
 
   /// Room for control frames, which go between messages; `flush_control` sends them.
   std::string& control() {
-    if (!control_) control_ = std::make_unique<Control>();
+    if (!control_) control_ = std::make_unique<ControlBytes>();
     return control_->bytes;
   }
   void flush_control() {
@@ -195,18 +196,6 @@ class StreamSession : public Subscriber, private Hold {
   }
 
  private:
-  struct Control {
-    std::string bytes;
-    std::size_t sent = 0;
-
-    /// Or a peer that always leaves something would have all of it kept.
-    void drop_sent() {
-      if (sent < bytes.size() / 2) return;
-      bytes.erase(0, sent);
-      sent = 0;
-    }
-  };
-
   ChannelState& channel() const { return *entry_.feed->owner().channel(); }
 
   // What comes first is why the stream ends: one that is too slow may well not take its last bytes either.
@@ -489,7 +478,7 @@ class StreamSession : public Subscriber, private Hold {
   SegmentRef partial_;       // the segment of a message that was sent in part
   std::uint32_t partial_begin_ = 0;
   std::uint32_t partial_end_ = 0;
-  std::unique_ptr<Control> control_;            // what goes to this peer alone, between messages
+  std::unique_ptr<ControlBytes> control_;       // while there is something
   TimePoint last_sent_{};                       // or taken, as far as is known; or when it was decided to end in time
   std::uint32_t untaken_ = Carrier::not_known;  // when it was last looked at
   bool unreached_ = false;                      // likewise
