@@ -154,13 +154,18 @@ TEST_CASE("who is called back in a round may write to those that it has sent to"
     for (std::size_t i = 0; i < leaving; ++i) clients[3 * i].connection().reset();
     ring.publish("to all");
   });
-  REQUIRE(ring.subscribers(staying));
+  const auto stays = [](std::size_t i) { return i % 3 != 0 || i / 3 >= leaving; };
+  for (std::size_t i = 0; i < clients.size(); ++i) {
+    if (!stays(i)) continue;
+    std::map<std::string, std::size_t> came;
+    for (std::size_t k = 0; k < 1 + leaving; ++k) ++came[clients[i].next_message().payload];
+    CHECK(came["to all"] == 1);
+    CHECK(came["somebody has left"] == leaving);
+  }
+  // No more than that came: what is published only now is next.
   ring.publish("the end");
   for (std::size_t i = 0; i < clients.size(); ++i) {
-    if (i % 3 == 0 && i / 3 < leaving) continue;
-    std::map<std::string, std::size_t> came;
-    for (std::string payload; payload != "the end"; ++came[payload]) payload = clients[i].next_message().payload;
-    CHECK(came == std::map<std::string, std::size_t>{{"to all", 1}, {"somebody has left", leaving}, {"the end", 1}});
+    if (stays(i)) CHECK(clients[i].next_message().payload == "the end");
   }
 }
 
