@@ -1,5 +1,8 @@
+#include <sys/socket.h>
 #include <chrono>
 #include <cstddef>
+
+#include <cerrno>
 #include <optional>
 #include <string>
 #include <thread>
@@ -306,6 +309,34 @@ TEST_CASE("a peer that answers no ping stays for as long as it takes bytes of a 
   CHECK(message->payload.size() == size);
   CHECK(client.next_frame().opcode == ws_ping);  // from then on there is an interval to answer in
   CHECK(client.connection().closed_by_peer());
+}
+
+TEST_CASE("a peer whose answer waits behind the end of a long message stays while it takes that",
+          "[scenario][WIRE-5]") {
+  constexpr auto heartbeat = 1s;
+  constexpr std::size_t size = 200'000;
+  WebSocketServer s({}, {.stream = {.heartbeat = heartbeat, .write_timeout = 30s}});
+  WebSocketClient client(slow_connection(s.start(), 4096), "/c");
+  s.publish({.data = std::string(size, 'x')});
+  // What is left when the server has handed its system all of it takes this client some three seconds.
+  WebSocketParser parser;
+  std::optional<WebSocketFrame> frame;
+  for (std::size_t pings = 0; pings < 2;) {
+    std::this_thread::sleep_for(25ms);
+    char room[1000];
+    const auto bytes = ::recv(client.connection().native_handle(), room, sizeof room, MSG_DONTWAIT);
+    if (bytes < 0 && errno == EAGAIN) continue;
+    REQUIRE(bytes > 0);
+    parser.feed({room, static_cast<std::size_t>(bytes)});
+    while ((frame = parser.next())) {
+      if (frame->opcode == ws_ping) {
+        client.send(ws_pong, frame->payload);
+        ++pings;
+      } else {
+        CHECK(frame->payload.size() == size);
+      }
+    }
+  }
 }
 
 TEST_CASE("a peer that is heard is not pinged", "[scenario][WIRE-5]") {

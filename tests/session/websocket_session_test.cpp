@@ -1,5 +1,7 @@
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 
@@ -14,6 +16,7 @@
 using namespace downlink;
 using namespace downlink::detail;
 using namespace downlink::testing;
+using namespace std::chrono_literals;
 
 namespace {
 
@@ -48,12 +51,14 @@ struct Talker final : QuietCarrier {
     session.pause();
   }
   std::size_t max_message() const override { return 1000; }
+  std::uint32_t untaken() const override { return waits ? waits() : not_known; }
 
   std::string written;
   int writes = 0;
   bool rests_now = false;
   int rests = 0;
   bool done = false;
+  std::function<std::uint32_t()> waits;  // in the system, for the peer
   WebSocketSession session;
 };
 
@@ -97,5 +102,49 @@ TEST_CASE("pongs to pings that come together are sent together, and between mess
   CHECK_FALSE(talker.done);
   talker.session.abandon();
   shard->post([&] { shard->shut_down(); });
+  io.poll();
+}
+
+TEST_CASE("who answers no ping stays while it takes what was sent before, and for an interval after",
+          "[session][WIRE-5]") {
+  using Steady = std::chrono::steady_clock;
+  constexpr auto heartbeat = 200ms;
+  net::io_context io{1};
+  const auto shard = std::make_shared<Shard>(io, true);
+  Channel channel;
+  Talker talker(*shard);
+  talker.options.heartbeat = heartbeat;
+  const auto begin = Steady::now();
+  const auto passed = [&] { return static_cast<std::uint32_t>((Steady::now() - begin) / 1ms); };
+  std::uint32_t stays_for = 0;  // ms
+  SECTION("where it takes a long message") {
+    stays_for = 2000;
+    talker.waits = [&] { return 2000 - std::min(2000u, passed()); };
+  }
+  SECTION("where others are sent meanwhile") {
+    stays_for = 2000;
+    talker.waits = [&] {
+      const auto ahead = 2000 - std::min(2000u, passed());
+      return ahead > 0 ? ahead + passed() / 190 * 190 : 0;  // as much in all, every 190 ms
+    };
+  }
+  SECTION("not where its system has taken all before, and takes others") {
+    talker.waits = [&, looks = 0]() mutable { return looks++ % 2 == 0 ? 0 : 1000; };
+  }
+  SECTION("not where it takes none of it") {
+    talker.waits = [] { return 1000; };
+  }
+  SECTION("not where nobody knows") {}
+  shard->post([&] { talker.start(channel); });
+  for (bool some = true; some && !talker.done;) {
+    io.restart();
+    some = io.run_one_until(begin + 20s) > 0;
+  }
+  CHECK(talker.done);
+  CHECK(passed() >= stays_for + 7 * heartbeat / 8 / 1ms);
+  CHECK(passed() <= stays_for + 5000);  // for a machine with other things to do
+  talker.session.abandon();
+  shard->post([&] { shard->shut_down(); });
+  io.restart();
   io.poll();
 }

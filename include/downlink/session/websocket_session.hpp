@@ -1,6 +1,8 @@
 #pragma once
 
 #include <algorithm>
+#include <chrono>
+#include <cstdint>
 #include <memory>
 #include <span>
 #include <string>
@@ -58,12 +60,15 @@ class WebSocketSession final : public StreamSession {
  protected:
   void keep_alive(TimePoint now) override {
     const auto interval = options().heartbeat;
+    if (pinged_ && ahead_ > 0) look_ahead(now);
     const auto quiet = std::chrono::duration_cast<std::chrono::milliseconds>(now - last_heard_);
     // The wheel rounds up by at most an eighth of the interval: a little less than one counts as a whole one.
-    if (quiet < interval - interval / 8) return shard().set(*this, interval - quiet);
+    if (quiet < interval - interval / 8) return shard().set(*this, until_next(interval - quiet));
     if (pinged_) return broken(EndReason::timed_out);
     pinged_ = !holds_input();  // a peer that is not read from can't be heard
-    shard().set(*this, interval);
+    untaken_then_ = carrier().untaken();
+    ahead_ = untaken_then_ == Carrier::not_known ? 0 : untaken_then_;
+    shard().set(*this, until_next(interval));
     if (ending()) return;
     ops().heartbeat(control());
     flush_control();
@@ -89,6 +94,17 @@ class WebSocketSession final : public StreamSession {
   Input& input() {
     if (!input_) input_ = std::make_unique<Input>(carrier().max_message(), ops().make_inflater != nullptr);
     return *input_;
+  }
+
+  // While the ping waits behind a long message, the bytes of it that the peer takes are signs of life as well: it can't
+  // answer yet. What is sent meanwhile hides them, unless one looks often.
+  void look_ahead(TimePoint now) {
+    if (carrier().took_some(untaken_then_)) last_heard_ = now;
+    ahead_ = std::min(ahead_, untaken_then_);
+  }
+  std::chrono::milliseconds until_next(std::chrono::milliseconds time) const {
+    if (!pinged_ || ahead_ == 0) return time;
+    return std::min(time, std::max(options().heartbeat / 8, std::chrono::milliseconds(1)));
   }
 
   void read_kept() {
@@ -186,6 +202,8 @@ class WebSocketSession final : public StreamSession {
   bool pinged_ = false;
   bool closed_ = false;
   bool taking_ = false;
+  std::uint32_t ahead_ = 0;         // of the ping, at most: bytes that the peer's system has yet to take
+  std::uint32_t untaken_then_ = 0;  // in all, when it was last looked at
   std::unique_ptr<Input> input_;
   TimePoint last_heard_;
 };
