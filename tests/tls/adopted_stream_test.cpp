@@ -1,6 +1,7 @@
 #include <asio/ssl.hpp>
 #include <chrono>
 #include <exception>
+#include <future>
 #include <string>
 #include <thread>
 #include <utility>
@@ -141,4 +142,22 @@ TEST_CASE("a client of an adopted stream that has its answer and goes is not wai
   }
   test.client.connection().close();  // without close_notify
   CHECK(eventually([&] { return test.endpoint.connection_count() == 0; }));
+}
+
+TEST_CASE("a drain answers what has come to an adopted stream, and ends one to which nothing has with close_notify",
+          "[tls][embedding][WIRE-9][RFC8446-6.1]") {
+  Adopted test({.one_thread = GENERATE(true, false)});
+  const bool asks = GENERATE(true, false);
+  REQUIRE(test.adopt());
+  std::promise<void> drained;
+  test.loop.run_on([&] {
+    if (asks) test.client.send(request_text("GET", "/c"));
+    test.endpoint.async_drain(20s, [&] { drained.set_value(); });
+  });
+  std::string answer = "nothing";
+  CHECK_NOTHROW(answer = test.client.read_to_end());
+  CHECK(answer.starts_with(asks ? "HTTP/1.1 200 " : ""));
+  CHECK(answer.empty() != asks);
+  test.client.connection().close();
+  CHECK(drained.get_future().wait_for(20s) == std::future_status::ready);
 }

@@ -84,6 +84,12 @@ class AdaptedStream {
     if (what != Ready::write && !input) state.read();
   }
 
+  /// Ends a wait to read, unless there is something to be read.
+  void cancel_reading() {
+    error_code ignored;
+    if (state_->reading) state_->stream.lowest_layer().cancel(ignored);
+  }
+
   std::size_t committed() const { return state_->committed; }
 
   /// Every write completes later. Where it was less than a whole chunk, the system may have had room all the while.
@@ -138,6 +144,10 @@ class AdaptedStream {
       auto done = bound([self = this->shared_from_this()](error_code error, std::size_t bytes) {
         self->reading = false;
         self->in.resize(bytes);
+        if (error == net::error::operation_aborted && bytes == 0) {  // see cancel_reading
+          if (self->stream.lowest_layer().available(error) > 0) return self->read();
+          error = {};
+        }
         self->read_error = error;
         self->discard();
         if (self->reading) return;

@@ -70,10 +70,11 @@ class Connection : public Carrier, public ShardMember {
   void drain(std::chrono::milliseconds delay) override {
     switch (state_) {
       case State::head:
-        close_resting(2);
+        // What has come is still answered: where it was read, the read's end says so, and else it is looked for then.
+        if (rests_while_draining()) cancel_reading();
         break;
-      case State::held:
-        http_->held->answer();
+      case State::held:  // one at a time: there may be thousands
+        later(State::held, [this] { http_->held->answer(); });
         break;
       case State::streaming:
         if (delay >= stream_time_left()) break;
@@ -138,6 +139,8 @@ class Connection : public Carrier, public ShardMember {
   virtual void await(Readable handler) = 0;
   /// False where the stream has nothing but waiting.
   virtual bool read_into(net::mutable_buffer buffer, Received handler) = 0;
+  /// Has what reads, or waits to, complete soon.
+  virtual void cancel_reading() = 0;
   virtual void await(Writable handler) = 0;
   virtual void await(Broken handler) = 0;
   virtual void end_output() = 0;
@@ -229,7 +232,6 @@ class Connection : public Carrier, public ShardMember {
     wait_for(core_->options.head_timeout);
     pump();
     await_readable();
-    if (rests_while_draining()) close_resting(2);
   }
 
   // Whatever throws on the way, which is a lack of memory, closes the connection: nothing would go on with it.
@@ -295,13 +297,10 @@ class Connection : public Carrier, public ShardMember {
            !http_->parser.started();
   }
 
-  // Closes, if it still rests in a while: a request that has come is not read before the system has been asked, which
-  // is once in the next turns, and then handled in the one after these.
-  void close_resting(int turns) {
-    later(State::head, [this, turns] {
-      if (pumping_ || !rests_while_draining()) return;
-      return turns > 0 ? close_resting(turns - 1) : close(false);
-    });
+  // It rests while draining, and nothing has come: but its last answer may still be on its way.
+  void leave() {
+    if (kept_alive_ && untaken() > 0) return linger();
+    close(false);
   }
 
   std::chrono::milliseconds retry() const {

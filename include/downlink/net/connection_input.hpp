@@ -13,13 +13,14 @@ DOWNLINK_DECL void Connection::await_readable() {
     watching_ = true;
     return await(Broken{ConnectionRef(this)});
   }
-  if (reading_ || !wants_input()) return;
-  reading_ = true;
-  if (http_ && !is_lent()) {
+  if (!wants_input()) return;
+  if (!std::exchange(reading_, true)) {
     // One that is lent out goes back with all that was not asked for: it is only waited for.
-    if (read_into(net::buffer(http_->read_buffer), {ConnectionRef(this), http_->read_storage})) return;
+    const bool reads =
+        http_ && !is_lent() && read_into(net::buffer(http_->read_buffer), {ConnectionRef(this), http_->read_storage});
+    if (!reads) await(Readable{ConnectionRef(this)});
   }
-  await(Readable{ConnectionRef(this)});
+  if (rests_while_draining()) cancel_reading();
 }
 
 DOWNLINK_DECL bool Connection::wants_input() const {
@@ -42,14 +43,18 @@ DOWNLINK_DECL bool Connection::wants_input() const {
 DOWNLINK_DECL void Connection::readable() {
   reading_ = false;
   if (state_ == State::closed) return;
-  shard().read_buffer().with([this](net::mutable_buffer buffer) {
+  auto found = IoResult::State::moved;
+  shard().read_buffer().with([&](net::mutable_buffer buffer) {
     if (state_ == State::body) {
       // Only a little of what follows: that is kept while the request is answered.
       const auto missing = std::min<std::uint64_t>(http_->parser.missing(), buffer.size());
       buffer = net::buffer(buffer, static_cast<std::size_t>(missing) + http_->read_buffer.size());
     }
-    take(read_some(buffer), static_cast<char*>(buffer.data()));
+    const IoResult result = read_some(buffer);
+    found = result.state;
+    take(result, static_cast<char*>(buffer.data()));
   });
+  if (found == IoResult::State::would_block && rests_while_draining()) return leave();
   await_readable();
 }
 
@@ -60,6 +65,7 @@ DOWNLINK_DECL void Connection::read(error_code error, std::size_t bytes) {
   const auto http = state_ == State::streaming && !opening_ ? std::move(http_) : nullptr;
   auto& buffer = (http ? http : http_)->read_buffer;
   const bool filled = bytes == buffer.size();
+  if (error == net::error::operation_aborted && rests_while_draining()) return readable();
   using enum IoResult::State;
   take({!error ? moved : error == net::error::eof ? end : broken, bytes}, buffer.data());
   // More of a body, or of what comes after the last answer, has come then: the shard's buffer has more room for it.

@@ -51,6 +51,7 @@ class ConnectionOver final : public Connection {
     }
     return false;
   }
+  void cancel_reading() override { stream_.cancel_reading(); }
   void await(Writable handler) override { stream_.async_ready(Ready::write, std::move(handler)); }
   void await(Broken handler) override { stream_.async_ready(Ready::error, std::move(handler)); }
   void end_output() override { stream_.end_output(); }

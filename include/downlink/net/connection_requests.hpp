@@ -56,7 +56,6 @@ DOWNLINK_DECL void Connection::rest() {
   later(State::head, [this] {
     pumping_ = false;
     pump();
-    if (rests_while_draining()) return linger();
     await_readable();
   });
 }
@@ -284,7 +283,6 @@ DOWNLINK_DECL void Connection::response_done() {
   kept_alive_ = true;
   wait_for(core_->options.idle_timeout);
   pump();
-  if (rests_while_draining()) return linger();
   await_readable();
 }
 

@@ -121,6 +121,8 @@ class TlsStream {
     socket_.stream.async_ready(what, std::forward<Handler>(handler));
   }
 
+  void cancel_reading() { socket_.stream.cancel_reading(); }
+
   std::size_t committed() const { return committed_; }
 
 #if defined(__linux__)

@@ -62,6 +62,7 @@ enum class Ready : unsigned char {
 ///
 /// - `try_write(buffers)` writes what fits now. `try_read(buffer)` reads what is there now.
 /// - `async_ready(what, handler)` completes with `void(error_code)` on any thread of the context.
+/// - `cancel_reading()` has a read, or a wait for one, complete soon: with an error, unless it was over already.
 /// - `committed()` is how many of the bytes last offered must be finished, with the same bytes, before any others: none
 ///   for a plain socket, the submitted range for TLS.
 /// - `unacknowledged()`, if there is one, is how long the other end's system has sent nothing, no acknowledgement
@@ -78,6 +79,7 @@ concept Stream = std::movable<S> &&
   { stream.try_write(out) } -> std::same_as<IoResult>;
   { stream.try_read(in) } -> std::same_as<IoResult>;
   stream.async_ready(Ready::read, handler);
+  stream.cancel_reading();
   { stream.committed() } -> std::convertible_to<std::size_t>;
   { stream.remote_address() } -> std::convertible_to<std::string>;
   stream.end_output();
@@ -210,6 +212,12 @@ class SocketStream {
   template <class Handler>
   void async_read(net::mutable_buffer buffer, Handler&& handler) {
     socket_.async_read_some(buffer, std::forward<Handler>(handler));
+  }
+
+  /// Has a read, or a wait for one, complete soon: with an error, unless it was over already.
+  void cancel_reading() {
+    error_code ignored;
+    socket_.cancel(ignored);
   }
 
   /// Reads what is there now.
