@@ -100,6 +100,8 @@ class ScriptStream {
     pipe_->wake();
   }
 
+  void cancel_reading() { pipe_->finish(Ready::read, true, net::error::operation_aborted); }
+
   std::size_t committed() const { return 0; }
   std::string remote_address() const { return "192.0.2.1"; }
   void end_output() { pipe_->output_ended = true; }
