@@ -27,21 +27,25 @@ TEST_CASE("however many requests came while the loop was busy, before it drains,
   const int threads = GENERATE(1, 2);
   Channel channel;
   Event drained;
+  std::promise<void> sending, beginning;
+  const auto sent = sending.get_future().share();
+  const auto begun = beginning.get_future().share();
+  std::atomic<int> busy = 0;
   net::io_context io;
   EveryServer server(io, {.endpoint = {.one_thread = threads == 1}});
   server.route("/c", channel);
   server.start();
   std::deque<std::jthread> pool;
   for (int i = 0; i < threads; ++i) pool.emplace_back([&] { io.run(); });
+  const struct Stop {  // else a check that fails would wait for the threads
+    net::io_context& io;
+    ~Stop() { io.stop(); }
+  } stop{io};
   std::deque<Connection> clients;
   for (std::size_t i = 0; i < count; ++i) {
     clients.emplace_back(server.port(), 20s).send(request_text("GET", "/c"));
     REQUIRE(clients.back().read_response().status == 200);
   }
-  std::promise<void> sending, beginning;
-  const auto sent = sending.get_future().share();
-  const auto begun = beginning.get_future().share();
-  std::atomic<int> busy = 0;
   for (int i = 0; i < threads; ++i) {
     net::post(io, [&] {
       const bool last = ++busy == threads;
@@ -69,6 +73,7 @@ TEST_CASE("however many requests came while the loop was busy, before it drains,
 
 TEST_CASE("a request that came behind an answer which is still being taken is answered by a drain too",
           "[scenario][WIRE-9]") {
+  Event drained;
   Served<ShortPolling> served;
   served.start();
   served.publish(std::string(std::size_t{1} << 20, 'x'));
@@ -76,7 +81,6 @@ TEST_CASE("a request that came behind an answer which is still being taken is an
   client.send(request_text("GET", "/c?cursor=earliest"));
   REQUIRE(client.read_exactly(12) == "HTTP/1.1 200");
   client.send(request_text("GET", "/c"));
-  Event drained;
   served.server.async_drain(20s, [&] { drained.set(); });
   served.loop.run_on([] {});
   REQUIRE(client.read_until("\r\n\r\n").find("close") == std::string::npos);
@@ -89,6 +93,7 @@ TEST_CASE("a request that came behind an answer which is still being taken is an
 
 TEST_CASE("a drain cuts no answer that is on its way, though its client sends on", "[scenario][WIRE-9]") {
   constexpr std::size_t size = 100'000;
+  Event drained;
   Served<ShortPolling> served;
   served.start();
   served.publish(std::string(size, 'x'));
@@ -96,7 +101,6 @@ TEST_CASE("a drain cuts no answer that is on its way, though its client sends on
   client.send(request_text("GET", "/c?cursor=earliest"));
   REQUIRE(client.read_exactly(12) == "HTTP/1.1 200");
   REQUIRE(eventually([&] { return served.server.stats().bytes_sent > size; }));  // the system has all of it
-  Event drained;
   served.server.async_drain(20s, [&] { drained.set(); });
   for (int i = 0; i < 10; ++i) served.loop.run_on([] {});
   client.send(request_text("GET", "/c"));  // too late
@@ -110,14 +114,14 @@ TEST_CASE("a drain cuts no answer that is on its way, though its client sends on
 TEST_CASE("a drain answers held polls in slices: the loop does other work between them",
           "[scenario][WIRE-9][DESIGN-3.7]") {
   constexpr std::size_t count = 1000;
+  std::uint64_t most = 0;
   Served<LongPolling> served({.one_thread = true});
   served.start();
   std::deque<Connection> clients;
   for (std::size_t i = 0; i < count; ++i) clients.emplace_back(served.port(), 20s).send(request_text("GET", "/c"));
   REQUIRE(served.subscribers(count));
-  std::uint64_t most = 0;
   served.loop.run_on([&] {
-    // What the application does between whiles; without `run_on`, which would wait for it.
+    // What the application does between whiles.
     struct Between {
       Served<LongPolling>& served;
       std::uint64_t& most;

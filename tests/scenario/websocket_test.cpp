@@ -1,8 +1,8 @@
 #include <sys/socket.h>
-#include <chrono>
-#include <cstddef>
 
 #include <cerrno>
+#include <chrono>
+#include <cstddef>
 #include <optional>
 #include <string>
 #include <thread>
